@@ -1,0 +1,34 @@
+"""dkjax: Vision Transformers trained together on images encrypted with disposable keys.
+
+The names of this page are imported on first use, so that `dkjax --help` does not wait for JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dkjax import keys
+    from dkjax.cipher import decrypt, encrypt, key_space_bits, schemes
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "keys": "dkjax.keys",
+    "schemes": "dkjax.cipher.schemes",
+    "encrypt": "dkjax.cipher",
+    "decrypt": "dkjax.cipher",
+    "key_space_bits": "dkjax.cipher",
+}
+
+__all__ = ["__version__", "decrypt", "encrypt", "key_space_bits", "keys", "schemes"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dkjax' has no attribute {name!r}")
+    home = importlib.import_module(_HOMES[name])
+    return home if home.__name__.rpartition(".")[2] == name else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

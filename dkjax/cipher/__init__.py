@@ -1,0 +1,7 @@
+"""The encryption: blocks, permutations, transforms, schemes, and the kernels that apply them."""
+
+from dkjax.cipher import schemes
+from dkjax.cipher.encryption import decrypt, encrypt, key_space_bits, sample
+from dkjax.cipher.scheme import Scheme
+
+__all__ = ["Scheme", "decrypt", "encrypt", "key_space_bits", "sample", "schemes"]

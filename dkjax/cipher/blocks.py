@@ -1,0 +1,51 @@
+"""Cutting an image into blocks and putting it together again.
+
+A block is flattened in row, column, channel order; blocks are counted row by row. So an image `[H, W, C]` is a matrix
+`[N, P]` of `N = (H/M)(W/M)` blocks with `P = M*M*C` values each, as a ViT of patch size `M` sees it.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from dkjax.errors import ArgumentError
+
+
+def block_counts(image_shape: tuple[int, ...], block_size: int) -> tuple[int, int]:
+    """Count the blocks of an image and the values of a block.
+
+    Args:
+        image_shape: `(H, W, C)`.
+        block_size: the side `M` of a block, in pixels.
+
+    Returns:
+        `(N, P)`: the number of blocks, and the number of values in each.
+
+    Raises:
+        ArgumentError: the shape is not that of an image, or the block size does not divide its sides.
+    """
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ArgumentError(f"expected an image shape (height, width, channels), got {tuple(image_shape)}")
+    height, width, channels = image_shape
+    for name, side in (("height", height), ("width", width)):
+        if side % block_size:
+            raise ArgumentError(
+                f"block_size={block_size} does not divide {name}={side}: resize the images to a multiple of it, "
+                "or choose another block size"
+            )
+    return (height // block_size) * (width // block_size), block_size * block_size * channels
+
+
+def to_blocks(image: jax.Array, block_size: int) -> jax.Array:
+    """Cut one image `[H, W, C]` into blocks `[N, P]`."""
+    height, width, channels = image.shape
+    rows, columns = height // block_size, width // block_size
+    tiles = image.reshape(rows, block_size, columns, block_size, channels)
+    return tiles.transpose(0, 2, 1, 3, 4).reshape(rows * columns, block_size * block_size * channels)
+
+
+def from_blocks(blocks: jax.Array, image_shape: tuple[int, ...], block_size: int) -> jax.Array:
+    """Put blocks `[N, P]` together to the image `[H, W, C]` they were cut from."""
+    height, width, channels = image_shape
+    rows, columns = height // block_size, width // block_size
+    tiles = jnp.reshape(blocks, (rows, columns, block_size, block_size, channels))
+    return tiles.transpose(0, 2, 1, 3, 4).reshape(image_shape)

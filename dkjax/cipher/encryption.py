@@ -1,0 +1,183 @@
+"""`encrypt`, `decrypt` and the size of the key space: the public face of the cipher."""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dkjax import keys
+from dkjax import prng as prngs
+from dkjax.cipher.blocks import block_counts
+from dkjax.cipher.scheme import Parameters, Scheme
+from dkjax.errors import ArgumentError
+
+
+def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
+    """Encrypt images, each under its own key.
+
+    Every image is cut into blocks and sent through the transforms of the scheme, with permutations drawn from its key.
+    Values move and do not change.
+
+    Args:
+        scheme: which transforms, on blocks of which size.
+        image_keys: typed keys, shape `[...]`; an axis of length 1 shares its key along that axis of the images, and a
+            single key of shape `[]` is shared by all.
+        images: any integer or floating dtype, shape `[..., H, W, C]` with the leading axes of the keys.
+
+    Returns:
+        The encrypted images, of the shape and dtype of `images`.
+
+    Raises:
+        ArgumentError: keys are not typed keys or are of an implementation without independent streams, shapes do not
+            fit each other, or the block size or the fixed positions do not fit the image.
+        KeyDiscardedError: the keys' round has ended.
+
+    Guarantees:
+        - `decrypt` with the same keys gives back the same bits (`test_encryption.py::test_round_trip`).
+        - an image's encryption depends on its own key and values alone (`test_encryption.py::test_one_key_one_image`).
+        - a batch equals a loop, and the number of devices changes nothing
+          (`test_encryption.py::test_batch_equals_loop`, `test_encryption.py::test_devices_change_nothing`).
+        - keys are arguments of the compiled program, never constants in it
+          (`test_encryption.py::test_keys_are_not_in_the_program`).
+
+    Example:
+        >>> import jax, numpy as np, dkjax
+        >>> scheme = dkjax.schemes.disposable(block_size=4, fixed_pixels=12)
+        >>> with dkjax.keys.disposable().next_round() as round_keys:
+        ...     image_keys = round_keys.for_client("plant-a", 2)
+        ...     encrypted = dkjax.encrypt(scheme, image_keys, np.zeros((2, 8, 12, 3), np.uint8))
+        >>> encrypted.shape, encrypted.dtype
+        ((2, 8, 12, 3), dtype('uint8'))
+
+    Source: Aso, Shiota, Kiya 2024, arXiv 2408.05737.
+    """
+    images = _checked(scheme, image_keys, images)
+    return _run(scheme, image_keys, images, False)
+
+
+def decrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
+    """Decrypt images, while their keys live.
+
+    Args:
+        scheme: the scheme they were encrypted with.
+        image_keys: the keys they were encrypted with, in the same order.
+        images: encrypted images, `[..., H, W, C]`.
+
+    Returns:
+        The plain images, of the shape and dtype of `images`. With another key the result is another image, not an
+        error: nothing in an encrypted image tells the two apart.
+
+    Raises:
+        ArgumentError: as `encrypt`.
+        KeyDiscardedError: as `encrypt`.
+    """
+    images = _checked(scheme, image_keys, images)
+    return _run(scheme, image_keys, images, True)
+
+
+def sample(scheme: Scheme, image_key: jax.Array, image_shape: tuple[int, ...]) -> Parameters:
+    """Draw what one key decides: the parameters of every transform. They are as secret as the key.
+
+    Args:
+        scheme: the scheme.
+        image_key: one typed key, shape `[]`.
+        image_shape: `(H, W, C)`.
+
+    Returns:
+        A tuple with one array for each transform; for `disposable` the permutation of the blocks `int32[N]` and that
+        of a block's values `int32[P]`, both acting by gathering.
+
+    Raises:
+        ArgumentError: as `encrypt`.
+        KeyDiscardedError: as `encrypt`.
+    """
+    _check_keys(image_key)
+    if image_key.shape:
+        raise ArgumentError(f"expected a single key of shape (), got keys of shape {image_key.shape}")
+    scheme.check(image_shape)
+    return _sample(scheme, image_key, tuple(image_shape))
+
+
+def key_space_bits(scheme: Scheme, image_shape: tuple[int, ...], prng: str = "chacha20") -> dict[str, float]:
+    """Say how many bits a brute-force search over one image has to guess.
+
+    This bounds one attack only: every other one, from looking at the picture to learned inversion, is cheaper.
+
+    Args:
+        scheme: the scheme.
+        image_shape: `(H, W, C)`.
+        prng: the keys' implementation, `chacha20` or `threefry2x32`.
+
+    Returns:
+        `key`: the bits of a key drawn from the operating system (a key from an integer seed has those of the seed);
+        `transform`: log2 of the number of different transformations, exactly counted; `effective`: the smaller one.
+
+    Raises:
+        ArgumentError: the scheme does not fit the image, or the implementation is unknown or refused.
+
+    Example:
+        >>> from dkjax import schemes
+        >>> bits = key_space_bits(schemes.disposable(fixed_blocks=147, fixed_pixels=576), (224, 224, 3))
+        >>> round(bits["transform"]), bits["effective"]
+        (2163, 256.0)
+    """
+    scheme.check(image_shape)
+    counts = block_counts(image_shape, scheme.block_size)
+    transform_bits = sum(math.log2(transform.count(*counts)) for transform in scheme.transforms)
+    key_bits = float(prngs.key_bits(prng))
+    return {"key": key_bits, "transform": transform_bits, "effective": min(key_bits, transform_bits)}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _sample(scheme: Scheme, image_key: jax.Array, image_shape: tuple[int, ...]) -> Parameters:
+    return scheme.sample(image_key, image_shape)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _run(scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse: bool) -> jax.Array:
+    """Draw the parameters at the shape of the keys, then apply them at the shape of the images."""
+    image_shape = images.shape[-3:]
+    draw = functools.partial(scheme.sample, image_shape=image_shape)
+    run = scheme.invert if inverse else scheme.apply
+    shared_axes = tuple(axis for axis, size in enumerate(image_keys.shape) if size == 1)
+    own_keys = image_keys.reshape([size for size in image_keys.shape if size != 1])
+    for _ in own_keys.shape:
+        draw = jax.vmap(draw)
+    for axis in reversed(range(images.ndim - 3)):
+        shared = not image_keys.shape or axis in shared_axes
+        run = jax.vmap(run, in_axes=(None if shared else 0, 0))
+    return run(draw(own_keys), images)
+
+
+def _checked(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
+    """Check all that can be known before tracing; return the images as a JAX array of their own dtype."""
+    _check_keys(image_keys)
+    dtype = np.dtype(images.dtype) if hasattr(images, "dtype") else np.asarray(images).dtype
+    if not (jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)):
+        raise ArgumentError(f"images must be integers or floating point numbers, got {dtype}")
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise ArgumentError(f"images of dtype {dtype} need jax_enable_x64, or convert them to 32 bits first")
+    images = jnp.asarray(images)
+    if images.ndim < 3:
+        raise ArgumentError(f"images must have shape [..., height, width, channels], got {images.shape}")
+    leading = images.shape[:-3]
+    fits = len(image_keys.shape) == len(leading) and all(
+        key_size in (1, size) for key_size, size in zip(image_keys.shape, leading, strict=True)
+    )
+    if image_keys.shape and not fits:
+        raise ArgumentError(
+            f"keys of shape {image_keys.shape} do not fit images with leading axes {leading}: give one key for each "
+            "image, 1 along an axis that shares its key, or a single key of shape ()"
+        )
+    scheme.check(images.shape[-3:])
+    return images
+
+
+def _check_keys(image_keys: jax.Array) -> None:
+    if not (hasattr(image_keys, "dtype") and jnp.issubdtype(image_keys.dtype, jax.dtypes.prng_key)):
+        raise ArgumentError("expected typed keys, as round_keys.for_client or jax.random.key give them")
+    prngs.check_prng(prngs.prng_name(image_keys))
+    keys.require_live(image_keys)

@@ -1,0 +1,61 @@
+"""What a scheme is: a block size and the transforms applied one after the other."""
+
+import dataclasses
+
+import jax
+
+from dkjax.cipher.blocks import block_counts, from_blocks, to_blocks
+from dkjax.cipher.transforms import Transform
+from dkjax.errors import ArgumentError
+
+Parameters = tuple[jax.Array, ...]
+"""What a key decides about one image: the drawn parameters of each transform, in order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """An encryption scheme: which transforms, on blocks of which size.
+
+    It holds no key and no array; it is hashable and a static argument of jitted functions. Its methods work on one
+    image. Transform `i` draws from child `i` of the image's key.
+
+    Attributes:
+        name: the scheme's name in the literature.
+        block_size: the side `M` of a block in pixels, equal to the ViT's patch size.
+        transforms: the steps, in the order in which encryption applies them.
+    """
+
+    name: str
+    block_size: int
+    transforms: tuple[Transform, ...]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.block_size, bool) or not isinstance(self.block_size, int) or self.block_size < 1:
+            raise ArgumentError(f"block_size must be a whole number of pixels, at least 1, got {self.block_size!r}")
+
+    def check(self, image_shape: tuple[int, ...]) -> None:
+        """Raise `ArgumentError` if images of this shape `(H, W, C)` cannot be encrypted."""
+        counts = block_counts(image_shape, self.block_size)
+        for transform in self.transforms:
+            transform.check(*counts)
+
+    def sample(self, image_key: jax.Array, image_shape: tuple[int, ...]) -> Parameters:
+        """Draw the parameters of all transforms from one image's key."""
+        counts = block_counts(image_shape, self.block_size)
+        keys = jax.random.split(image_key, len(self.transforms))
+        return tuple(transform.sample(keys[i], *counts) for i, transform in enumerate(self.transforms))
+
+    def apply(self, parameters: Parameters, image: jax.Array) -> jax.Array:
+        """Encrypt one image `[H, W, C]`."""
+        blocks = to_blocks(image, self.block_size)
+        for transform, drawn in zip(self.transforms, parameters, strict=True):
+            # XLA would fuse one gather into the next and do it again for every value that reads from it.
+            blocks = transform.apply(drawn, jax.lax.optimization_barrier(blocks))
+        return from_blocks(jax.lax.optimization_barrier(blocks), image.shape, self.block_size)
+
+    def invert(self, parameters: Parameters, image: jax.Array) -> jax.Array:
+        """Decrypt one image `[H, W, C]`."""
+        blocks = to_blocks(image, self.block_size)
+        for transform, drawn in zip(reversed(self.transforms), reversed(parameters), strict=True):
+            blocks = transform.invert(drawn, jax.lax.optimization_barrier(blocks))
+        return from_blocks(jax.lax.optimization_barrier(blocks), image.shape, self.block_size)

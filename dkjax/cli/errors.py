@@ -1,0 +1,57 @@
+"""Errors at the command line: one line on stderr and an exit code; a traceback only where it is asked for."""
+
+import errno
+import functools
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from dkjax.errors import DkjaxError, StoppedError
+
+
+def for_people(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command so that what goes wrong is said in one line.
+
+    A stop from the keyboard, by SIGTERM or by a full disk exits with 75: what was finished is kept, and the same
+    command goes on.
+
+    Args:
+        command: a command whose first argument is the `typer.Context`.
+
+    Returns:
+        The command with the same signature.
+    """
+
+    @functools.wraps(command)
+    def wrapped(context: typer.Context, *args: Any, **kwargs: Any) -> None:
+        signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+        try:
+            command(context, *args, **kwargs)
+        except (DkjaxError, KeyboardInterrupt, OSError) as error:
+            problem = _problem(error)
+            if context.obj["debug"] or problem is None:
+                raise
+            typer.echo(f"dkjax: {problem}", err=True)
+            raise typer.Exit(problem.exit_code) from None
+
+    return wrapped
+
+
+def _problem(error: BaseException) -> DkjaxError | None:
+    """Say what an exception means to the person at the command line; None if it is a bug."""
+    if isinstance(error, DkjaxError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return StoppedError("stopped; what was finished is kept, and the same command goes on")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoppedError("the disk is full; what was finished is kept: make room, and the same command goes on")
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return DkjaxError(f"{os.fspath(error.filename)}: {os.strerror(error.errno)}")
+    return None
+
+
+def _as_keyboard_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

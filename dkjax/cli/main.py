@@ -1,0 +1,41 @@
+"""The `dkjax` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
+
+from typing import Annotated
+
+import typer
+
+import dkjax
+from dkjax.cli.simulate import simulate
+
+app = typer.Typer(
+    name="dkjax",
+    help="Train Vision Transformers together on images encrypted with disposable keys.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(simulate)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dkjax {dkjax.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train Vision Transformers together on images encrypted with disposable keys."""
+    context.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,78 @@
+"""Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from dkjax.collaborative.observer import Observer
+from dkjax.train import metrics
+
+
+class TerminalObserver(Observer):
+    """Shows a simulation's progress to a person, on stderr."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Show on a console; by default stderr."""
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> "TerminalObserver":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def reading(self, source: str) -> None:
+        """Say which images are read."""
+        self._say(f"reading {source}")
+
+    def skipped(self, name: str, reason: str) -> None:
+        """List a record that could not be read."""
+        self._say(f"skipped {name}: {reason}")
+
+    def note(self, text: str) -> None:
+        """Say something a person should know."""
+        self._say(f"note: {text}")
+
+    def run_started(self, arm: str, run: int, runs: int, total_steps: int) -> None:
+        """Begin a bar."""
+        self._started = time.perf_counter()
+        name = arm if runs == 1 else f"{arm} {run}/{runs}"
+        self._task = self._progress.add_task(name, total=total_steps, text="encrypting")
+
+    def run_kept(self, arm: str, run: int) -> None:
+        """Say that a run was done before."""
+        self._say(f"{arm} run {run}: finished before, kept")
+
+    def training(self, progress: metrics.Progress) -> None:
+        """Move the bar."""
+        if self._task is None:
+            return
+        text = (
+            f"{progress.step}/{progress.total_steps}  loss {progress.loss:.3f}  accuracy {progress.accuracy:.1%}  "
+            f"{progress.images_per_second:,.0f} images/s"
+        )
+        self._progress.update(self._task, completed=progress.step, text=text)
+
+    def run_finished(self, arm: str, run: int, accuracy: dict[str, float]) -> None:
+        """Replace the bar by a line with the accuracies."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+        views = ", ".join(f"{share:.1%} on {view.replace('_', '-')} test images" for view, share in accuracy.items())
+        self._say(f"{arm} run {run}: {views} ({time.perf_counter() - self._started:.0f} s)")

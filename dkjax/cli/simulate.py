@@ -1,0 +1,50 @@
+"""`dkjax simulate`: clients and server in one process, and the table that compares the arms."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dkjax.cli.errors import for_people
+
+
+@for_people
+def simulate(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="A TOML file, such as configs/quickstart.toml.", metavar="CONFIG")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
+    ] = None,
+    workdir: Annotated[
+        Path | None, typer.Option(help="Where the results go; runs/<name of the configuration> by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of the table.")] = False,
+) -> None:
+    """Simulate clients and server, and compare what protection costs and what the server sees.
+
+    Splits the images among clients, lets each encrypt with keys of its own, trains a ViT on what the server
+    received, for every arm of the configuration. Prints the table; writes results.json, table.md and figures. Stopped
+    at any point, the same command goes on.
+    """
+    from dkjax.config import load_config
+
+    settings = load_config(config, overrides or [])
+    workdir = workdir or Path("runs") / config.stem
+
+    from dkjax.cli.progress import TerminalObserver
+    from dkjax.collaborative import simulate as run_simulation
+    from dkjax.report import figures, table
+
+    with TerminalObserver() as observer:
+        results = run_simulation(settings, workdir, observer)
+        (workdir / "table.md").write_text(table.as_markdown(results), encoding="utf-8")
+        drawn = figures.draw(results, workdir)
+    if as_json:
+        typer.echo(json.dumps(results))
+    else:
+        table.print_table(results)
+    written = [workdir / "results.json", workdir / "table.md", *drawn]
+    typer.echo("written: " + ", ".join(str(path) for path in written), err=True)
+    if not drawn:
+        typer.echo('no figures: they need pip install "dkjax[report]"', err=True)

@@ -1,0 +1,89 @@
+"""What a client does: encrypt its images and hand them over. It needs no more part in the training."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from dkjax.cipher import Scheme, encrypt
+from dkjax.data import Records
+
+_CHUNK = 256
+"""Images encrypted at a time. One shape means one compilation, whatever the number of a client's images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    """A site with images of its own.
+
+    Attributes:
+        name: what the client is called; its keys are derived from it.
+        records: its plain images and their labels.
+    """
+
+    name: str
+    records: Records
+
+
+@dataclasses.dataclass(frozen=True)
+class Upload:
+    """What leaves a client: images as the server sees them, and labels.
+
+    Attributes:
+        client: the client's name.
+        round: the round it belongs to, from 1.
+        records: encrypted images `uint8[n, H, W, C]` and labels `int32[n]`; plain images where the arm has no scheme.
+    """
+
+    client: str
+    round: int
+    records: Records
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of images and labels, as arrays, without any container."""
+        return self.records["image"].nbytes + self.records["label"].nbytes
+
+
+def upload(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
+    """Encrypt a client's images for the server.
+
+    Args:
+        client: whose images.
+        round_number: the round, from 1.
+        scheme: the encryption; None hands over plain images.
+        image_keys: typed keys, one for each image, shape `[n]`, or a single one for all, shape `[]`.
+
+    Returns:
+        The upload. It holds no key and no plain image, unless there is no scheme.
+
+    Raises:
+        ArgumentError: the scheme does not fit the images.
+        KeyDiscardedError: the keys' round has ended.
+    """
+    return Upload(client.name, round_number, encrypt_records(client.records, scheme, image_keys))
+
+
+def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Array | None) -> Records:
+    """Encrypt images, a chunk at a time, and keep their labels.
+
+    Args:
+        records: plain images and labels.
+        scheme: the encryption, or None for none.
+        image_keys: as `upload`.
+
+    Returns:
+        New records in the same order.
+    """
+    if scheme is None or image_keys is None:
+        return records
+    images = records["image"]
+    encrypted = np.empty_like(images)
+    for first in range(0, len(images), _CHUNK):
+        # The last chunk is filled up with repetitions of its first image and key, which are cut off again.
+        indices = np.arange(first, first + _CHUNK)
+        indices[indices >= len(images)] = first
+        keys = image_keys[indices] if image_keys.shape else image_keys
+        chunk = encrypt(scheme, keys, images[indices])
+        encrypted[first : first + _CHUNK] = np.asarray(chunk)[: len(images) - first]
+    return {"image": encrypted, "label": records["label"]}

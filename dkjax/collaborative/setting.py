@@ -1,0 +1,120 @@
+"""What all arms of a simulation have in common: who holds which images, and the schemes that have to fit them."""
+
+import dataclasses
+
+import numpy as np
+
+from dkjax.cipher import Scheme, schemes
+from dkjax.cipher.blocks import block_counts
+from dkjax.collaborative.client import Client
+from dkjax.collaborative.observer import Observer
+from dkjax.config import ArmConfig, SimulationConfig, fixed_count
+from dkjax.data import Records, Source, Subset, open_source, read_all
+from dkjax.data.batches import take
+from dkjax.data.partition import partition
+from dkjax.data.split import generator
+from dkjax.errors import DataError
+from dkjax.prng import check_prng
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What all arms have in common.
+
+    Attributes:
+        clients: who holds which images.
+        test: the plain test images.
+        class_names: by label.
+        image_shape: `(H, W, C)`.
+        schemes: by the arm's name; None for plain images.
+        skipped: how many records could not be read.
+    """
+
+    clients: tuple[Client, ...]
+    test: Records
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    schemes: dict[str, Scheme | None]
+    skipped: int
+
+
+def prepare(config: SimulationConfig, observer: Observer) -> Setting:
+    """Read the images, divide them among clients, and check that every arm's scheme fits.
+
+    Args:
+        config: what to run.
+        observer: told what is read and what had to be skipped.
+
+    Returns:
+        What all arms have in common.
+
+    Raises:
+        ConfigError: a scheme does not fit the images, or the keys' PRNG is refused.
+        DataError: images are missing or damaged, or a client would have none.
+    """
+    check_prng(config.keys.prng)
+    observer.reading(config.data.source)
+    sources = {
+        split: open_source(
+            config.data.source,
+            split,
+            image_size=config.data.height_width,
+            channels=config.data.channels,
+            test_fraction=config.data.test_fraction,
+            split_seed=config.data.split_seed,
+        )
+        for split in ("train", "test")
+    }
+    image_shape = sources["train"].image_shape
+    arm_schemes = {arm.name: _scheme(config, arm, image_shape) for arm in config.arms}
+    limits = {"train": config.data.train_images, "test": config.data.test_images}
+    records: dict[str, Records] = {}
+    for split, source in sources.items():
+        records[split] = read_all(_limited(source, limits[split], config.data.split_seed))
+        for skipped in source.skipped:
+            observer.skipped(skipped.name, skipped.reason)
+        if not len(records[split]["label"]):
+            raise DataError(f"{config.data.source} has no readable {split} image: see the list of skipped files")
+    labels = records["train"]["label"]
+    parts = partition(
+        config.clients.partition,
+        labels,
+        config.clients.count,
+        alpha=config.clients.alpha,
+        shards_per_client=config.clients.shards_per_client,
+        seed=config.clients.seed,
+    )
+    clients = tuple(
+        Client(f"client-{number}", take(records["train"], part)) for number, part in enumerate(parts, start=1)
+    )
+    return Setting(
+        clients=clients,
+        test=records["test"],
+        class_names=sources["train"].class_names,
+        image_shape=image_shape,
+        schemes=arm_schemes,
+        skipped=sum(len(source.skipped) for source in sources.values()),
+    )
+
+
+def _scheme(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, int]) -> Scheme | None:
+    num_blocks, block_values = block_counts(image_shape, config.scheme.block_size)
+    if arm.kind == "plain":
+        return None
+    fixed_blocks = config.scheme.fixed_blocks if arm.fixed_blocks is None else arm.fixed_blocks
+    fixed_pixels = config.scheme.fixed_pixels if arm.fixed_pixels is None else arm.fixed_pixels
+    scheme = schemes.disposable(
+        config.scheme.block_size,
+        fixed_blocks=fixed_count(fixed_blocks, num_blocks),
+        fixed_pixels=fixed_count(fixed_pixels, block_values),
+    )
+    scheme.check(image_shape)
+    return scheme
+
+
+def _limited(source: Source, limit: int | None, seed: int) -> Source:
+    """Take all records of a source, or so many at random, in order."""
+    if limit is None or limit >= len(source):
+        return source
+    chosen = generator("dkjax.collaborative.limit", seed).choice(len(source), limit, replace=False)
+    return Subset(source, np.sort(chosen))

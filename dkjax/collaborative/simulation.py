@@ -1,0 +1,181 @@
+"""Clients and server in one process: every arm of the comparison, run by run, and what came of it."""
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dkjax import keys
+from dkjax.collaborative import server
+from dkjax.collaborative.arms import rounds_of_arm
+from dkjax.collaborative.observer import Observer
+from dkjax.collaborative.results import arm_summary, data_summary, provenance
+from dkjax.collaborative.setting import Setting, prepare
+from dkjax.collaborative.visibility import mean_ssim
+from dkjax.collaborative.workdir import open_workdir, read_json, write_json
+from dkjax.config import ArmConfig, SimulationConfig
+from dkjax.data import Records
+from dkjax.models.vit import vit
+from dkjax.train.checkpoints import save_params
+from dkjax.train.loop import Trainer, evaluate, make_trainer
+from dkjax.train.metrics import MetricsLog, Progress
+
+SAMPLE_IMAGES = 64
+"""Images of the first client kept, plain and as the server sees them, for the figure and for SSIM."""
+
+
+def simulate(config: SimulationConfig, workdir: Path, observer: Observer | None = None) -> dict[str, Any]:
+    """Run every arm of a configuration and gather the results.
+
+    Everything is checked and read before the folder is touched. Each run's result is written as soon as it is there;
+    the same call in the same folder keeps the finished runs and does the rest.
+
+    Args:
+        config: what to run.
+        workdir: the folder for the results; created, or gone on with if it holds the same configuration.
+        observer: told what happens.
+
+    Returns:
+        What is written to `results.json`: the arms with their accuracies, the resolved configuration, versions,
+        device, and the clients' share of the data.
+
+    Raises:
+        ConfigError: the configuration does not fit the images or the devices, or the folder holds something else.
+        DataError: images are missing or damaged, or a client would have none.
+        NonFiniteLossError: training diverged.
+    """
+    observer = observer or Observer()
+    setting = prepare(config, observer)
+    num_records = sum(len(client.records["label"]) for client in setting.clients)
+    model = vit(patch_size=config.scheme.block_size, num_classes=len(setting.class_names), **config.model.model_dump())
+    trainer = make_trainer(config.train, model, num_records)
+    notes = _notes(config)
+    for note in notes:
+        observer.note(note)
+    with open_workdir(workdir, config):
+        arms = []
+        for arm in config.arms:
+            runs = []
+            for run in range(config.train.runs):
+                folder = workdir / "arms" / arm.name / f"run-{run}"
+                result = read_json(folder / "result.json")
+                if result is None:
+                    observer.run_started(arm.name, run + 1, config.train.runs, trainer.total_steps)
+                    result = _run_arm(config, arm, run, setting, trainer, folder, observer)
+                    write_json(folder / "result.json", result)
+                    observer.run_finished(arm.name, run + 1, result["test_accuracy"])
+                else:
+                    observer.run_kept(arm.name, run + 1)
+                runs.append(result)
+            arms.append(arm_summary(config, arm, setting, runs))
+        results = {"arms": arms, "data": data_summary(setting), "notes": notes, **provenance(config)}
+        write_json(workdir / "results.json", results)
+    return results
+
+
+def _run_arm(
+    config: SimulationConfig,
+    arm: ArmConfig,
+    run: int,
+    setting: Setting,
+    trainer: Trainer,
+    folder: Path,
+    observer: Observer,
+) -> dict[str, Any]:
+    """Let the clients of one arm upload, train the server, and say what came of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    rounds = config.clients.rounds
+    seed = config.train.seed + run
+    training_server: server.Server | None = None
+    upload_bytes, encrypt_seconds, ssim = 0, 0.0, None
+    test_views: dict[str, Records] = {}
+    curve: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(MetricsLog(folder / "metrics.jsonl"))
+        ratchet = _ratchet(config, run)
+        stack.callback(ratchet.discard)
+        arriving = rounds_of_arm(arm, setting.schemes[arm.name], setting.clients, setting.test, ratchet, rounds)
+        stack.callback(arriving.close)
+        for number in range(1, rounds + 1):
+            before = time.perf_counter()
+            this_round = next(arriving)
+            encrypt_seconds += time.perf_counter() - before
+            upload_bytes += sum(upload.num_bytes for upload in this_round.uploads)
+            observer.encrypted(arm.name, number, sum(len(upload.records["label"]) for upload in this_round.uploads))
+            if training_server is None:
+                test_views = this_round.test_views
+                ssim = _keep_samples(folder, setting, this_round.uploads[0].records["image"])
+                init_key, dropout_key = jax.random.split(jax.random.key(seed))
+                params = this_round.adapt(trainer.model.init(init_key, setting.image_shape))
+                training_server = server.start(trainer, params, order_seed=seed, prng_key=dropout_key)
+            training_server = server.receive(training_server, this_round.uploads, config.clients.train_on)
+            steps = range(*(trainer.total_steps * edge // rounds for edge in (number - 1, number)))
+            for part in _between_evaluations(steps, trainer.total_steps, config.train.evaluations):
+                training_server = server.train(training_server, part, _reporter(log, observer))
+                accuracy = evaluate(trainer, training_server.state.params, test_views)
+                epoch = part.stop * config.train.epochs / trainer.total_steps
+                curve.append({"step": part.stop, "epoch": round(epoch, 3), "test_accuracy": accuracy})
+                log.write(**curve[-1])
+                observer.evaluated(epoch, accuracy)
+    assert training_server is not None  # there is at least one round
+    save_params(folder / "params", training_server.state.params)
+    return {
+        "test_accuracy": curve[-1]["test_accuracy"],
+        "curve": curve,
+        "upload_bytes": upload_bytes,
+        "ssim": ssim,
+        "encrypt_seconds": round(encrypt_seconds, 3),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def _keep_samples(folder: Path, setting: Setting, seen: np.ndarray) -> float | None:
+    """Keep some of the first client's images, plain and as uploaded; return their SSIM."""
+    plain = setting.clients[0].records["image"][:SAMPLE_IMAGES]
+    seen = seen[:SAMPLE_IMAGES]
+    np.savez(folder / "seen.npz", plain=plain, seen=seen)
+    return mean_ssim(plain, seen)
+
+
+def _reporter(log: MetricsLog, observer: Observer) -> Any:
+    def report(progress: Progress) -> None:
+        log.write(**dataclasses.asdict(progress))
+        observer.training(progress)
+
+    return report
+
+
+def _between_evaluations(steps: range, total_steps: int, evaluations: int) -> list[range]:
+    """Cut a round's steps where the model is evaluated; the last cut is the round's end."""
+    stops = {math.ceil(total_steps * i / evaluations) for i in range(1, evaluations + 1)} | {steps.stop}
+    edges = [steps.start, *sorted(stop for stop in stops if steps.start < stop <= steps.stop)]
+    return [range(*pair) for pair in itertools.pairwise(edges)]
+
+
+def _ratchet(config: SimulationConfig, run: int) -> keys.Ratchet:
+    if config.keys.mode == "disposable":
+        return keys.disposable(prng=config.keys.prng)
+    assert config.keys.seed is not None  # the configuration was checked
+    return keys.reproducible(seed=config.keys.seed + run, prng=config.keys.prng)
+
+
+def _notes(config: SimulationConfig) -> list[str]:
+    notes = []
+    if config.keys.mode == "reproducible":
+        notes.append(
+            "keys are reproducible: anybody who knows the seed can decrypt, so this is for experiments, never for "
+            "images that must not be seen"
+        )
+    if config.clients.rounds > 1 and any(arm.kind == "disposable" for arm in config.arms):
+        notes.append(
+            f"{config.clients.rounds} rounds show the server {config.clients.rounds} encryptions of every image under "
+            "different keys, which together reveal more than one"
+        )
+    return notes

@@ -1,0 +1,354 @@
+"""Typed configuration, read from TOML.
+
+A configuration is a tree of frozen models. Unknown keys are errors that suggest the nearest known one; numbers out of
+range are errors before anything is computed. `resolved` is the whole of it with every default filled in, and
+`config_hash` names that: two runs with the same hash were asked for the same thing.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+from dkjax.errors import ConfigError
+
+FixedCount = Annotated[int | str, Field(union_mode="left_to_right")]
+"""How many positions stay in place: a number, or a share of them such as `"75%"`."""
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+ARM_KINDS = ("plain", "disposable", "client_key", "shared_key")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _check_fixed(value: int | str) -> int | str:
+    if isinstance(value, str) and (not re.fullmatch(r"\d{1,3}%", value) or int(value[:-1]) > 100):
+        raise ValueError(f'expected a count or a share from "0%" to "100%", got {value!r}')
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"expected a count of at least 0, got {value}")
+    return value
+
+
+def fixed_count(value: int | str, total: int) -> int:
+    """Turn a count or a share of `total` into a count, rounding down.
+
+    Args:
+        value: a count, or a share such as `"75%"`, as `_check_fixed` lets pass.
+        total: the number of positions there are.
+
+    Returns:
+        The count. A count above `total` is returned as it is; the scheme refuses it for the image at hand.
+    """
+    return value if isinstance(value, int) else total * int(value[:-1]) // 100
+
+
+class DataConfig(_Section):
+    """`[data]`: which images, at which size."""
+
+    source: str
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    channels: Literal[1, 3] | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: NonNegativeInt = 0
+    train_images: PositiveInt | None = None
+    test_images: PositiveInt | None = None
+
+    @pydantic.field_validator("image_size", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def height_width(self) -> tuple[int, int] | None:
+        """The size images are resized to before encryption, or None to keep theirs."""
+        if isinstance(self.image_size, int):
+            return self.image_size, self.image_size
+        return self.image_size
+
+
+class ClientsConfig(_Section):
+    """`[clients]`: how the training images lie with the clients, and how often they upload."""
+
+    count: PositiveInt = 4
+    partition: Literal["iid", "dirichlet", "shards"] = "iid"
+    alpha: PositiveFloat = 1.0
+    shards_per_client: PositiveInt = 2
+    seed: NonNegativeInt = 0
+    rounds: PositiveInt = 1
+    train_on: Literal["all", "newest"] = "all"
+
+
+class KeysConfig(_Section):
+    """`[keys]`: where the cipher keys come from."""
+
+    mode: Literal["disposable", "reproducible"] = "disposable"
+    seed: NonNegativeInt | None = None
+    prng: str = "chacha20"
+
+    @pydantic.model_validator(mode="after")
+    def _seed_belongs_to_reproducible(self) -> "KeysConfig":
+        if self.mode == "disposable" and self.seed is not None:
+            raise ValueError('a seed makes keys guessable: remove it, or set mode = "reproducible"')
+        if self.mode == "reproducible" and self.seed is None:
+            raise ValueError('mode = "reproducible" needs a seed')
+        return self
+
+
+class SchemeConfig(_Section):
+    """`[scheme]`: the encryption; an arm may override the fixed positions."""
+
+    name: Literal["disposable"] = "disposable"
+    block_size: PositiveInt = 16
+    fixed_blocks: FixedCount = 0
+    fixed_pixels: FixedCount = 0
+
+    _fixed = pydantic.field_validator("fixed_blocks", "fixed_pixels")(_check_fixed)
+
+
+class ModelConfig(_Section):
+    """`[model]`: the Vision Transformer. Its patch size is the scheme's block size."""
+
+    variant: str = "Ti"
+    width: PositiveInt | None = None
+    depth: PositiveInt | None = None
+    mlp_dim: PositiveInt | None = None
+    heads: PositiveInt | None = None
+    pool: Literal["token", "mean"] = "token"
+    gelu: Literal["tanh", "exact"] = "tanh"
+    dropout: Fraction = 0.0
+    stochastic_depth: Fraction = 0.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class TrainConfig(_Section):
+    """`[train]`: the server's training, the same for every arm."""
+
+    epochs: PositiveInt = 10
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 1e-3
+    warmup_fraction: Fraction = 0.1
+    weight_decay: NonNegativeFloat = 0.05
+    clip_norm: PositiveFloat | None = 1.0
+    label_smoothing: Fraction = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # jax.random.key keeps 32 bits; runs count on from here
+    runs: PositiveInt = 1
+    evaluations: PositiveInt = 5
+    log_every: PositiveInt = 20
+
+
+class ArmConfig(_Section):
+    """`[[arms]]`: one line of the comparison. Its name begins with its kind."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+    fixed_blocks: FixedCount | None = None
+    fixed_pixels: FixedCount | None = None
+    adapt_embedding: bool = False
+
+    @pydantic.field_validator("fixed_blocks", "fixed_pixels")
+    @classmethod
+    def _fixed(cls, value: int | str | None) -> int | str | None:
+        return None if value is None else _check_fixed(value)
+
+    @pydantic.model_validator(mode="after")
+    def _kind_fits(self) -> "ArmConfig":
+        if not self.name.startswith(ARM_KINDS):
+            raise ValueError(f"the arm {self.name!r} must begin with one of {', '.join(ARM_KINDS)}")
+        if self.adapt_embedding and self.kind != "shared_key":
+            raise ValueError(
+                f"adapt_embedding in arm {self.name!r}: it exists for shared_key arms alone, "
+                "since no single embedding undoes more than one key"
+            )
+        if self.kind == "plain" and (self.fixed_blocks, self.fixed_pixels) != (None, None):
+            raise ValueError(f"fixed_blocks and fixed_pixels in arm {self.name!r}: plain images are not encrypted")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Who shares a key with whom: `plain`, `disposable`, `client_key` or `shared_key`."""
+        return next(kind for kind in ARM_KINDS if self.name.startswith(kind))
+
+
+class SimulationConfig(_Section):
+    """Everything `dkjax simulate` needs to know."""
+
+    data: DataConfig
+    clients: ClientsConfig = ClientsConfig()
+    keys: KeysConfig = KeysConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
+
+    @pydantic.field_validator("arms", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @pydantic.field_validator("arms")
+    @classmethod
+    def _names_differ(cls, arms: tuple[ArmConfig, ...]) -> tuple[ArmConfig, ...]:
+        names = [arm.name for arm in arms]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two arms are named {repeated[0]!r}: give each a name of its own")
+        return arms
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> SimulationConfig:
+    """Read a configuration from a TOML file and apply overrides.
+
+    Args:
+        path: the TOML file.
+        overrides: `section.key=value` each; the value is read as TOML, or as text where it is not TOML. Arms are
+            counted from 0, as in `arms.1.fixed_blocks=12`.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or does not say something usable; one line that names the
+            key and the way out.
+    """
+    try:
+        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration {path}; the recipes that come along are in configs/") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    for override in overrides:
+        _override(tree, override)
+    return parse_config(tree, where=str(path))
+
+
+def parse_config(tree: dict[str, Any], where: str = "configuration") -> SimulationConfig:
+    """Check a configuration given as plain values.
+
+    Args:
+        tree: sections and their keys, as TOML gives them.
+        where: what to call it in errors.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        return SimulationConfig.model_validate(tree)
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_explain(error.errors()))) from None
+
+
+def resolved(config: SimulationConfig) -> dict[str, Any]:
+    """The whole configuration as plain JSON values, defaults filled in."""
+    return config.model_dump(mode="json")
+
+
+def config_hash(config: SimulationConfig) -> str:
+    """SHA-256 of the resolved configuration, 64 hexadecimal digits."""
+    text = json.dumps(resolved(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Say which of the known words was probably meant, or which there are.
+
+    Args:
+        word: what came.
+        known: what there is.
+
+    Returns:
+        A clause such as `did you mean 'alpha'?`.
+    """
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name or "\n" in override:
+        raise ConfigError(f"--set {override}: expected section.key=value, such as train.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = name.split(".")
+    node: Any = tree
+    for parent in parents:
+        node = _child(node, parent, override)
+    if isinstance(node, dict):
+        node[last] = value
+    elif isinstance(node, list) and last.isdecimal() and int(last) < len(node):
+        node[int(last)] = value
+    else:
+        raise ConfigError(f"--set {override}: {'.'.join(parents)} has no keys of its own")
+
+
+def _child(node: Any, name: str, override: str) -> Any:
+    if isinstance(node, dict):
+        return node.setdefault(name, {})
+    if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+        return node[int(name)]
+    count = f"; there are {len(node)}, counted from 0" if isinstance(node, list) else ""
+    raise ConfigError(f"--set {override}: there is no {name!r}{count}")
+
+
+def _explain(details: Sequence[Any]) -> list[str]:
+    """What pydantic found: one clause for each place, the branches of a union joined by "or"."""
+    clauses: dict[str, str] = {}
+    for detail in details:
+        place, section = _place(detail["loc"])
+        dotted = ".".join(map(str, place))
+        match detail["type"]:
+            case "extra_forbidden":
+                unknown = detail["loc"][-1]
+                dotted = ".".join(map(str, [*place, unknown]))
+                clauses[dotted] = f"unknown key {dotted}; {nearest(str(unknown), list(section.model_fields))}"
+            case "missing":
+                clauses[dotted] = f"{dotted} is missing"
+            case "value_error":
+                clauses[dotted] = f"{dotted}: {detail['ctx']['error']}".removeprefix(": ")
+            case _:
+                wanted = re.sub(r"^\w+ should (be |have |match )?", "", detail["msg"]).partition(" or instance of")[0]
+                came = f", got {detail['input']!r}"
+                before = clauses.get(dotted, f"{dotted}: expected ").removesuffix(came)
+                clauses[dotted] = f"{before}{' or ' if dotted in clauses else ''}{wanted}{came}"
+    # A list whose members are all wrong is also reported as too short.
+    return [clause for place, clause in clauses.items() if not any(other.startswith(f"{place}.") for other in clauses)]
+
+
+def _place(loc: Sequence[int | str]) -> tuple[list[int | str], type[BaseModel]]:
+    """The part of a pydantic location that is keys and counts of ours, and the section it ends in."""
+    place: list[int | str] = []
+    section: type[BaseModel] = SimulationConfig
+    for part in loc:
+        if isinstance(part, str):
+            if part not in section.model_fields:
+                break  # an unknown key, or the name of a branch of a union
+            annotation = section.model_fields[part].annotation
+            if typing.get_origin(annotation) is tuple:
+                annotation = typing.get_args(annotation)[0]
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                section = annotation
+        place.append(part)
+    return place, section

@@ -1,0 +1,393 @@
+"""The Vision Transformer: settings in, a pair `init` / `apply` out.
+
+The server trains it as it is: nothing in it knows that its images are encrypted. The patch embedding is one
+matrix product over vectors of `P = M*M*C` values in row, column, channel order, the order in which the cipher
+permutes a block; it equals the usual convolution of stride M. The parameters carry the names and shapes of the
+published checkpoints, so that pretrained weights load without a table of names.
+
+Source: Dosovitskiy et al., "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 3.1; the names, the
+initialisation and the places of dropout follow github.com/google-research/vision_transformer.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dkjax.errors import ArgumentError, ConfigError
+
+Params = dict[str, Any]
+"""Parameters: nested plain dictionaries with float32 arrays for leaves."""
+
+LAYER_NORM_EPSILON = 1e-6
+
+
+class Sizes(NamedTuple):
+    """The numbers that a variant's name stands for."""
+
+    width: int
+    depth: int
+    mlp_dim: int
+    heads: int
+
+
+VARIANTS: Mapping[str, Sizes] = MappingProxyType(
+    {
+        "mu": Sizes(width=32, depth=1, mlp_dim=128, heads=2),
+        "Ti": Sizes(width=192, depth=12, mlp_dim=768, heads=3),
+        "S": Sizes(width=384, depth=12, mlp_dim=1536, heads=6),
+        "B": Sizes(width=768, depth=12, mlp_dim=3072, heads=12),
+        "L": Sizes(width=1024, depth=24, mlp_dim=4096, heads=16),
+    }
+)
+"""The sizes of the literature; `mu` is the small one that tests use."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A ViT as values: its settings, and `init` and `apply` as functions of them alone.
+
+    It holds no array, is hashable, and may be a static argument or a closure of a jitted function. Made by
+    `vit`; `dataclasses.replace` gives a changed one, checked again.
+    """
+
+    width: int
+    depth: int
+    mlp_dim: int
+    heads: int
+    patch_size: int
+    num_classes: int
+    pool: Literal["token", "mean"] = "token"
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    gelu: Literal["tanh", "exact"] = "tanh"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "mlp_dim", "heads", "patch_size", "num_classes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} is not a positive number")
+        for name in ("dropout", "stochastic_depth"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(f"{name}={getattr(self, name)} is not in [0, 1)")
+        for name, known in (
+            ("pool", ("token", "mean")),
+            ("gelu", ("tanh", "exact")),
+            ("dtype", ("float32", "bfloat16")),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {', '.join(known)}")
+        if self.width % self.heads:
+            raise ConfigError(f"heads={self.heads} does not divide the model's width={self.width}; change one of them")
+
+    def init(self, prng_key: jax.Array, image_shape: tuple[int, int, int]) -> Params:
+        """Draw the parameters for images of one shape.
+
+        Args:
+            prng_key: typed PRNG key, shape []; training randomness, never a cipher key.
+            image_shape: (H, W, C) of one image; H and W divisible by `patch_size`.
+
+        Returns:
+            Nested plain dictionaries of float32 arrays, whatever `dtype` is. Joined with "/", the names are those
+            of the published .npz checkpoints.
+
+        Raises:
+            ConfigError: `patch_size` does not divide H or W.
+            ArgumentError: `image_shape` is not three positive numbers, or `prng_key` is not one typed key.
+
+        Guarantees:
+            - The names and shapes of ViT-B/16 are the published ones
+              (test_names_and_shapes_are_the_published_ones).
+            - The head is zero, hence so are the first logits (test_logits_are_zero_at_init).
+        """
+        _check_key("prng_key", prng_key)
+        _check_image_shape(image_shape, self.patch_size)
+        return _init(self, prng_key, tuple(image_shape))
+
+    def apply(self, params: Params, images: jax.Array, *, dropout_key: jax.Array | None = None) -> jax.Array:
+        """Compute the logits of a batch of images.
+
+        Args:
+            params: what `init` gave, or a checkpoint of the same names and shapes.
+            images: floating, shape [n, H, W, C], already normalised, all channels alike; plain or encrypted.
+            dropout_key: typed PRNG key, shape [], for dropout and stochastic depth; None turns both off.
+
+        Returns:
+            Logits, float32[n, num_classes].
+
+        Raises:
+            ConfigError: `patch_size` does not divide H or W.
+            ArgumentError: `images` is not a floating array of four axes, or `params` are for other images.
+
+        Guarantees:
+            - The same as an independent PyTorch ViT on the same weights (test_vit_torch.py).
+            - The same on one device and on a batch cut over four (test_sharded_batch_gives_the_same_logits).
+            - One compilation for all batches of one shape (test_new_batches_do_not_recompile).
+        """
+        if dropout_key is not None:
+            _check_key("dropout_key", dropout_key)
+        _check_images(self, params, images)
+        module = _VisionTransformer(self)
+        if dropout_key is None:
+            logits = module.apply({"params": params}, images, train=False)
+        else:
+            logits = module.apply({"params": params}, images, train=True, rngs={"dropout": dropout_key})
+        return cast(jax.Array, logits)
+
+
+def vit(
+    variant: str = "Ti",
+    *,
+    patch_size: int = 16,
+    num_classes: int = 10,
+    width: int | None = None,
+    depth: int | None = None,
+    mlp_dim: int | None = None,
+    heads: int | None = None,
+    pool: Literal["token", "mean"] = "token",
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
+    gelu: Literal["tanh", "exact"] = "tanh",
+    dtype: Literal["float32", "bfloat16"] = "float32",
+) -> Model:
+    """Describe a Vision Transformer.
+
+    Args:
+        variant: a name of `VARIANTS`, which sets width, depth, mlp_dim and heads.
+        patch_size: side M of a patch in pixels; equal to the cipher's block size.
+        num_classes: length of the logits.
+        width: replaces the variant's embedding width D.
+        depth: replaces the variant's number of encoder blocks.
+        mlp_dim: replaces the variant's hidden width of the MLP.
+        heads: replaces the variant's number of attention heads; divides the width.
+        pool: "token" reads the class token; "mean" averages the patch tokens and has no class token.
+        dropout: rate after the position embedding, inside the MLP, and on the output of MLP and attention.
+        stochastic_depth: rate at which the last block's residual branches are dropped, one draw a sample and
+            branch; it grows linearly from 0 at the first block, so that it does nothing to a single block.
+        gelu: "tanh" for Google's weights, "exact" for those trained in PyTorch.
+        dtype: what the matrix products compute in. Parameters, softmax, the statistics of the layer norms, and
+            all that follows the encoder stay in float32.
+
+    Returns:
+        The model, with `init(prng_key, image_shape)` and `apply(params, images, *, dropout_key=None)`.
+
+    Raises:
+        ConfigError: the variant is unknown, or the settings do not fit together.
+
+    Example:
+        >>> model = vit("mu", patch_size=4, num_classes=3)
+        >>> params = model.init(jax.random.key(0), (8, 12, 3))
+        >>> model.apply(params, jnp.zeros((2, 8, 12, 3))).shape
+        (2, 3)
+    """
+    if variant not in VARIANTS:
+        raise ConfigError(_unknown_variant(variant))
+    overrides = {"width": width, "depth": depth, "mlp_dim": mlp_dim, "heads": heads}
+    sizes = VARIANTS[variant]._replace(**{name: size for name, size in overrides.items() if size is not None})
+    return Model(
+        *sizes,
+        patch_size=patch_size,
+        num_classes=num_classes,
+        pool=pool,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        gelu=gelu,
+        dtype=dtype,
+    )
+
+
+class _VisionTransformer(nn.Module):
+    """Images [n, H, W, C] to logits [n, num_classes]."""
+
+    model: Model
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        model = self.model
+        tokens = _PatchEmbedding(model.width, model.patch_size, model.dtype, name="embedding")(images)
+        if model.pool == "token":
+            cls = self.param("cls", nn.initializers.zeros, (1, 1, model.width))
+            cls = jnp.broadcast_to(cls.astype(tokens.dtype), (len(tokens), 1, model.width))
+            tokens = jnp.concatenate([cls, tokens], axis=1)
+        tokens = _Encoder(model, name="Transformer")(tokens, train=train)
+        # With a class token the encoder returns that token alone, and its mean is itself.
+        pooled = tokens.mean(axis=1)
+        return nn.Dense(model.num_classes, kernel_init=nn.initializers.zeros, name="head")(pooled)
+
+
+class _PatchEmbedding(nn.Module):
+    """Images [n, H, W, C] to patch tokens [n, N, D]: the convolution of stride M, as one matrix product."""
+
+    width: int
+    patch_size: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        n, height, width, channels = images.shape
+        m = self.patch_size
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (m, m, channels, self.width))
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        images, kernel, bias = (array.astype(self.dtype) for array in (images, kernel, bias))
+        grid = images.reshape(n, height // m, m, width // m, m, channels).transpose(0, 1, 3, 2, 4, 5)
+        patches = grid.reshape(n, -1, m * m * channels)
+        return patches @ kernel.reshape(m * m * channels, self.width) + bias.reshape(1, 1, self.width)
+
+
+class _Encoder(nn.Module):
+    """Tokens [n, L, D] to float32[n, 1, D], the class token encoded, or float32[n, L, D] when there is none."""
+
+    model: Model
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        model = self.model
+        tokens = _PositionEmbedding(name="posembed_input")(tokens)
+        tokens = nn.Dropout(model.dropout, deterministic=not train)(tokens)
+        for layer in range(model.depth):
+            last = layer == model.depth - 1
+            tokens = _EncoderBlock(
+                model,
+                drop_path=model.stochastic_depth * layer / max(model.depth - 1, 1),
+                # Only the last block's class token is read: its other queries and MLPs need no computing.
+                first_token_only=last and model.pool == "token",
+                name=f"encoderblock_{layer}",
+            )(tokens, train=train)
+        return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=jnp.float32, name="encoder_norm")(tokens)
+
+
+class _PositionEmbedding(nn.Module):
+    """Tokens plus one learned vector a position."""
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        embedding = self.param("pos_embedding", nn.initializers.normal(stddev=0.02), (1, *tokens.shape[1:]))
+        return tokens + embedding.astype(tokens.dtype)
+
+
+class _EncoderBlock(nn.Module):
+    """One pre-norm block of attention and MLP; the published names count its four layers from 0 to 3."""
+
+    model: Model
+    drop_path: float
+    first_token_only: bool
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        model = self.model
+        norm = partial(nn.LayerNorm, epsilon=LAYER_NORM_EPSILON, dtype=model.dtype)
+        # One draw a sample and branch: all tokens of the sample keep the branch, or none does.
+        drop_branch = partial(nn.Dropout, self.drop_path, broadcast_dims=(1, 2), deterministic=not train)
+
+        normed = norm(name="LayerNorm_0")(tokens)
+        if self.first_token_only:
+            tokens, queries = tokens[:, :1], normed[:, :1]
+        else:
+            queries = normed
+        branch = _Attention(model.heads, model.dtype, name="MultiHeadDotProductAttention_1")(queries, normed)
+        branch = nn.Dropout(model.dropout, deterministic=not train)(branch)
+        tokens = tokens + drop_branch()(branch)
+
+        normed = norm(name="LayerNorm_2")(tokens)
+        branch = _Mlp(model, name="MlpBlock_3")(normed, train=train)
+        return tokens + drop_branch()(branch)
+
+
+class _Attention(nn.Module):
+    """Queries [n, Q, D] over tokens [n, L, D] to [n, Q, D]; softmax in float32."""
+
+    heads: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, queries: jax.Array, tokens: jax.Array) -> jax.Array:
+        width = tokens.shape[-1]
+        dense = partial(nn.DenseGeneral, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype)
+        project = partial(dense, (self.heads, width // self.heads))
+        mixed = jax.nn.dot_product_attention(
+            project(name="query")(queries), project(name="key")(tokens), project(name="value")(tokens)
+        )
+        return dense(width, axis=(-2, -1), name="out")(mixed)
+
+
+class _Mlp(nn.Module):
+    """Two dense layers with a GELU between them, dropout after each."""
+
+    model: Model
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        model = self.model
+        dense = partial(
+            nn.Dense,
+            dtype=model.dtype,
+            kernel_init=nn.initializers.xavier_uniform(),
+            bias_init=nn.initializers.normal(stddev=1e-6),
+        )
+        hidden = nn.gelu(dense(model.mlp_dim, name="Dense_0")(tokens), approximate=model.gelu == "tanh")
+        hidden = nn.Dropout(model.dropout, deterministic=not train)(hidden)
+        out = dense(tokens.shape[-1], name="Dense_1")(hidden)
+        return nn.Dropout(model.dropout, deterministic=not train)(out)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _init(model: Model, prng_key: jax.Array, image_shape: tuple[int, int, int]) -> Params:
+    """Initialise under jit, so that the forward pass by which Linen learns the shapes is never run."""
+    return _VisionTransformer(model).init(prng_key, jnp.zeros((1, *image_shape)), train=False)["params"]
+
+
+def _check_key(name: str, key: jax.Array) -> None:
+    """Refuse what is not one typed PRNG key."""
+    if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ()):
+        raise ArgumentError(f"{name} must be one typed PRNG key, as jax.random.key gives it; got {type(key).__name__}")
+
+
+def _check_image_shape(shape: tuple[int, ...], patch_size: int) -> None:
+    """Refuse images that the patches do not tile."""
+    if len(shape) != 3 or min(shape) < 1:
+        raise ArgumentError(f"image_shape must be (height, width, channels), all positive; got {tuple(shape)}")
+    for name, size in zip(("height", "width"), shape, strict=False):
+        if size % patch_size:
+            raise ConfigError(
+                f"patch_size={patch_size} does not divide {name}={size}; resize the images to a multiple of "
+                f"{patch_size} or change patch_size"
+            )
+
+
+def _check_images(model: Model, params: Params, images: jax.Array) -> None:
+    """Refuse images that the parameters were not made for, before Linen says so less clearly."""
+    if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ArgumentError(
+            "images must be normalised floating numbers of shape [n, H, W, C]; "
+            f"got {images.dtype} of shape {images.shape}"
+        )
+    height, width, channels = images.shape[1:]
+    _check_image_shape(images.shape[1:], model.patch_size)
+    m = model.patch_size
+    tokens = height * width // m**2 + (model.pool == "token")
+    for path, expected in (
+        ("embedding/kernel", (m, m, channels, model.width)),
+        ("Transformer/posembed_input/pos_embedding", (1, tokens, model.width)),
+    ):
+        leaf: Any = params
+        for name in path.split("/"):
+            leaf = leaf.get(name, {})
+        if getattr(leaf, "shape", None) != expected:
+            raise ArgumentError(
+                f"pool={model.pool!r} on images of shape {images.shape[1:]} needs params with {path} of "
+                f"shape {expected}; got {getattr(leaf, 'shape', None)}"
+            )
+
+
+def _unknown_variant(variant: str) -> str:
+    """Say which variants there are, and which was probably meant."""
+    lowered = {name.lower(): name for name in VARIANTS}
+    nearest = difflib.get_close_matches(variant.lower(), lowered, n=1, cutoff=0.4)
+    hint = f"; did you mean {lowered[nearest[0]]!r}?" if nearest else ""
+    return f"variant={variant!r} is not one of {', '.join(VARIANTS)}{hint}"

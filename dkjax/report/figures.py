@@ -1,0 +1,112 @@
+"""The figures of a simulation: what the server sees, and how accuracy grows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_IMAGES_SHOWN = 4
+
+
+def draw(results: dict[str, Any], workdir: Path) -> list[Path]:
+    """Draw all figures of a run.
+
+    Args:
+        results: what `dkjax.collaborative.simulate` returned for the folder.
+        workdir: the run's folder; figures go to `figures/` in it.
+
+    Returns:
+        The files written; none if Matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        return []
+    # A figure is a file here: no window, whatever the machine is set up for.
+    matplotlib.use("agg")
+    folder = workdir / "figures"
+    folder.mkdir(exist_ok=True)
+    seen = draw_what_the_server_sees(results, workdir, folder / "what_the_server_sees.png")
+    return [seen, draw_accuracy(results, folder / "accuracy.png")]
+
+
+def draw_what_the_server_sees(results: dict[str, Any], workdir: Path, path: Path) -> Path:
+    """Draw plain images of the first client above what the server received of them in every arm.
+
+    Args:
+        results: as `draw`.
+        workdir: as `draw`.
+        path: the PNG to write.
+
+    Returns:
+        The path.
+    """
+    from matplotlib import pyplot as plt
+
+    columns = []
+    for arm in results["arms"]:
+        with np.load(workdir / "arms" / arm["name"] / "run-0" / "seen.npz") as samples:
+            plain, seen = samples["plain"][:_IMAGES_SHOWN], samples["seen"][:_IMAGES_SHOWN]
+        if arm["scheme"] is not None:
+            columns.append((_caption(arm), seen))
+    columns.insert(0, ("plain image\n(stays with the client)", plain))
+    side = 1.5
+    figure, axes = plt.subplots(
+        len(plain), len(columns), figsize=(side * len(columns), side * len(plain) + 0.5), squeeze=False
+    )
+    for column, (caption, images) in zip(axes.T, columns, strict=True):
+        column[0].set_title(caption, fontsize=7.5)
+        for axis, image in zip(column, images, strict=True):
+            axis.set_axis_off()
+            axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+    top = 1 - 0.5 / figure.get_figheight()
+    figure.subplots_adjust(left=0.01, right=0.99, top=top, bottom=0.01, wspace=0.05, hspace=0.05)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+def draw_accuracy(results: dict[str, Any], path: Path) -> Path:
+    """Draw test accuracy over the epochs, a panel for each way of showing the test images, a line for each arm.
+
+    Args:
+        results: as `draw`.
+        path: the PNG to write.
+
+    Returns:
+        The path.
+    """
+    from matplotlib import pyplot as plt
+
+    titles = {"plain": "plain test images", "fresh_key": "under fresh keys", "same_key": "under the same key"}
+    views = [view for view in titles if any(view in arm["test_accuracy"] for arm in results["arms"])]
+    figure, grid = plt.subplots(
+        1, len(views), figsize=(1.8 + 3.2 * len(views), 3.4), sharey=True, squeeze=False, layout="constrained"
+    )
+    axes = grid[0]
+    for axis, view in zip(axes, views, strict=True):
+        for number, arm in enumerate(results["arms"]):
+            if view not in arm["test_accuracy"]:
+                continue
+            epochs = [point["epoch"] for point in arm["curves"][0]]
+            runs = np.array([[point["test_accuracy"][view] for point in curve] for curve in arm["curves"]])
+            axis.plot(epochs, runs.mean(0), marker="o", markersize=3, color=f"C{number}", label=arm["name"])
+            if len(runs) > 1:
+                axis.fill_between(epochs, runs.min(0), runs.max(0), color=f"C{number}", alpha=0.15, linewidth=0)
+        chance = 1 / len(results["data"]["class_names"])
+        axis.axhline(chance, color="0.6", linewidth=0.8, linestyle=":")
+        axis.set(title=titles[view], xlabel="epoch", ylim=(0, 1.02), xlim=(0, None))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.yaxis.set_major_formatter("{x:.0%}")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("accuracy")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+def _caption(arm: dict[str, Any]) -> str:
+    ssim = "" if arm["ssim"] is None else f"\nSSIM {arm['ssim']:.2f}"
+    return f"{arm['name']}{ssim}"

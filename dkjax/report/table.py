@@ -1,0 +1,88 @@
+"""The table of a simulation: what the protection costs in accuracy, and what the server sees."""
+
+from typing import Any
+
+_VIEWS = {"plain": "plain test, %", "fresh_key": "fresh-key test, %", "same_key": "same-key test, %"}
+_HEADINGS = ("arm", "fixed blocks", "fixed pixels", "key for each", *_VIEWS.values(), "SSIM", "upload MB", "time, s")
+_KEY_FOR = {"none": "-", "per_image": "image", "per_client": "client", "shared": "(one)"}
+
+
+def rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Lay the arms out as text.
+
+    Args:
+        results: what `dkjax.collaborative.simulate` returns.
+
+    Returns:
+        The headings, and a row for each arm: its fixed positions of all, whose images share a key, test accuracy in
+        percent (with the standard deviation over several runs), mean SSIM of plain and uploaded images, bytes all
+        clients upload, seconds of a run.
+    """
+    height, width, channels = results["data"]["image_shape"]
+    block_size = results["config"]["scheme"]["block_size"]
+    num_blocks, block_values = (height // block_size) * (width // block_size), block_size**2 * channels
+    table = [_HEADINGS]
+    for arm in results["arms"]:
+        encrypted = arm["scheme"] is not None
+        table.append(
+            (
+                arm["name"],
+                f"{arm['fixed_blocks']}/{num_blocks}" if encrypted else "-",
+                f"{arm['fixed_pixels']}/{block_values}" if encrypted else "-",
+                _KEY_FOR[arm["keys"]],
+                *(_accuracy(arm["test_accuracy"].get(view)) for view in _VIEWS),
+                "-" if arm["ssim"] is None else f"{arm['ssim']:.2f}",
+                f"{arm['upload_bytes'] / 1e6:.1f}",
+                f"{arm['seconds']:.0f}",
+            )
+        )
+    return table
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """Render the table as Markdown."""
+    headings, *body = rows(results)
+    lines = [headings, ("---",) + ("---:",) * (len(headings) - 1), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def print_table(results: dict[str, Any]) -> None:
+    """Print the table and what to keep in mind about it on stdout."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    headings, *body = rows(results)
+    data, runs = results["data"], results["config"]["train"]["runs"]
+    table = Table(
+        title=f"{data['train_images']:,} training images of {len(data['clients'])} clients, "
+        f"{data['test_images']:,} test images, {runs} run{'s' if runs > 1 else ''} of each arm",
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in headings:
+        table.add_column(
+            heading.replace(" ", "\n").replace("-", "-\n"),
+            justify="left" if heading == "arm" else "right",
+            no_wrap=True,
+        )
+    for row in body:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a pipe or a file has no edge to fit
+    console.print(table)
+    console.print(
+        "Accuracy on plain test images, on test images under fresh keys, and under the training images' own key. SSIM: "
+        "how much the upload looks like the plain image (1: the same); attacks see more than the eye.",
+        style="dim",
+    )
+
+
+def _accuracy(spread: dict[str, Any] | None) -> str:
+    if spread is None:
+        return "-"
+    text = f"{100 * spread['mean']:.1f}"
+    return f"{text}±{100 * spread['std']:.1f}" if len(spread["runs"]) > 1 else text

@@ -1,0 +1,47 @@
+"""Trained parameters on disk, written and read by Orbax."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dkjax.errors import DataError
+
+
+def save_params(path: Path, params: Any) -> None:
+    """Write parameters to a folder of their own, which appears whole or not at all.
+
+    Args:
+        path: the folder; one that is there already is replaced.
+        params: a pytree of arrays.
+    """
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), params, force=True)
+
+
+def load_params(path: Path, like: Any, sharding: jax.sharding.Sharding) -> Any:
+    """Read parameters that `save_params` wrote.
+
+    Args:
+        path: the folder.
+        like: arrays, or shapes and dtypes as `jax.eval_shape` gives them, in the expected tree.
+        sharding: where the parameters are put, whatever devices they were saved from.
+
+    Returns:
+        The parameters.
+
+    Raises:
+        DataError: there is no such folder, or what is in it is not this model's.
+    """
+    import orbax.checkpoint as ocp
+
+    if not path.is_dir():
+        raise DataError(f"there are no parameters in {path}")
+    target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path.absolute(), target)
+    except (ValueError, KeyError, OSError) as error:
+        raise DataError(f"the parameters in {path} are not those of this model: {str(error).splitlines()[0]}") from None

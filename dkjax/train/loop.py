@@ -1,0 +1,168 @@
+"""The training loop: batches in, progress out, and a stop at the first loss that is not a number."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from dkjax.config import TrainConfig
+from dkjax.data import Records
+from dkjax.data.batches import evaluation_batches, training_batches
+from dkjax.errors import NonFiniteLossError
+from dkjax.models.vit import Model
+from dkjax.train.mesh import batch_sharding, data_mesh
+from dkjax.train.metrics import Progress
+from dkjax.train.optimizer import optimizer, schedule
+from dkjax.train.state import TrainState, initial_state
+from dkjax.train.step import Batch, Metrics, make_eval_step, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """Compiled steps and what they were compiled for. Built once and used for every arm and run of a simulation.
+
+    Attributes:
+        config: the training's settings.
+        model: the network.
+        tx: the optimizer.
+        mesh: the devices.
+        total_steps: steps of a whole training, over all rounds.
+        train_step: as `make_train_step` builds it.
+        eval_step: as `make_eval_step` builds it.
+        learning_rate: by step.
+    """
+
+    config: TrainConfig
+    model: Model
+    tx: optax.GradientTransformation
+    mesh: Mesh
+    total_steps: int
+    train_step: Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]
+    eval_step: Callable[[Any, Batch], jax.Array]
+    learning_rate: optax.Schedule
+
+    def start(self, params: Any) -> TrainState:
+        """Return the state before the first step, from parameters that stay untouched."""
+        return initial_state(params, self.tx, self.mesh)
+
+
+def make_trainer(config: TrainConfig, model: Model, num_records: int) -> Trainer:
+    """Set up training on all devices there are.
+
+    Args:
+        config: epochs, batch size, optimizer.
+        model: the network.
+        num_records: images in an epoch; what all clients together upload in one round.
+
+    Returns:
+        The trainer; nothing is compiled before its first step.
+
+    Raises:
+        ConfigError: the devices do not divide the batch.
+    """
+    mesh = data_mesh(config.batch_size)
+    total_steps = max(1, config.epochs * num_records // config.batch_size)
+    tx = optimizer(config, total_steps)
+    return Trainer(
+        config=config,
+        model=model,
+        tx=tx,
+        mesh=mesh,
+        total_steps=total_steps,
+        train_step=make_train_step(model, tx, config.label_smoothing, mesh),
+        eval_step=make_eval_step(model, mesh),
+        learning_rate=schedule(config, total_steps),
+    )
+
+
+def train(
+    trainer: Trainer,
+    state: TrainState,
+    records: Records,
+    steps: range,
+    seed: int,
+    prng_key: jax.Array,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> TrainState:
+    """Take some training steps.
+
+    Metrics stay on the devices between reports, so the loop does not wait for them; every step's loss is checked all
+    the same.
+
+    Args:
+        trainer: from `make_trainer`.
+        state: where training stands; it is given up.
+        records: what to train on.
+        steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
+        seed: of the order of the records.
+        prng_key: the root of the dropout keys.
+        report: called every `config.log_every` steps and after the last.
+
+    Returns:
+        The state after the last step.
+
+    Raises:
+        NonFiniteLossError: with the step whose loss was infinite or not a number.
+        DataError: there are no records.
+    """
+    batch_size = trainer.config.batch_size
+    pending: list[Metrics] = []
+    since = time.perf_counter()
+    batches = training_batches(records, batch_size, seed, steps, batch_sharding(trainer.mesh))
+    for step, batch in zip(steps, batches, strict=True):
+        state, metrics = trainer.train_step(state, batch, prng_key)
+        pending.append(metrics)
+        if len(pending) == trainer.config.log_every or step == steps[-1]:
+            losses, accuracies = _fetch(pending, first_step=step + 1 - len(pending))
+            now = time.perf_counter()
+            report(
+                Progress(
+                    step=step + 1,
+                    total_steps=trainer.total_steps,
+                    loss=float(losses.mean()),
+                    accuracy=float(accuracies.mean()),
+                    learning_rate=float(trainer.learning_rate(step)),
+                    images_per_second=len(pending) * batch_size / (now - since),
+                )
+            )
+            pending, since = [], now
+    return state
+
+
+def evaluate(trainer: Trainer, params: Any, test_views: Mapping[str, Records]) -> dict[str, float]:
+    """Measure accuracy; every image counts once.
+
+    Args:
+        trainer: from `make_trainer`.
+        params: the model's parameters.
+        test_views: the test set as it is seen in different ways, by name.
+
+    Returns:
+        The share of images named rightly, 0 to 1, by name.
+    """
+    accuracy = {}
+    for name, records in test_views.items():
+        batches = evaluation_batches(records, trainer.config.batch_size, batch_sharding(trainer.mesh))
+        correct = sum(int(count) for count in [trainer.eval_step(params, batch) for batch in batches])
+        accuracy[name] = correct / len(records["label"])
+    return accuracy
+
+
+def _fetch(pending: list[Metrics], first_step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bring metrics to the host, and stop at the first loss that is not finite."""
+    fetched = jax.device_get(pending)
+    losses = np.array([metrics["loss"] for metrics in fetched])
+    accuracies = np.array([metrics["accuracy"] for metrics in fetched])
+    finite = np.isfinite(losses)
+    if not finite.all():
+        bad = int(np.argmin(finite))
+        raise NonFiniteLossError(
+            f"the loss of training step {first_step + bad} (counted from 0) is {losses[bad]}: lower "
+            "train.learning_rate, or set train.clip_norm"
+        )
+    return losses, accuracies

@@ -1,0 +1,28 @@
+"""AdamW with warm-up and cosine decay, as ViTs are fine-tuned."""
+
+import jax
+import optax
+
+from dkjax.config import TrainConfig
+
+
+def schedule(config: TrainConfig, total_steps: int) -> optax.Schedule:
+    """Return the learning rate by step: linear warm-up, then a cosine to zero at `total_steps`."""
+    return optax.schedules.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=config.learning_rate,
+        warmup_steps=int(total_steps * config.warmup_fraction),
+        decay_steps=total_steps,
+    )
+
+
+def optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTransformation:
+    """Return AdamW with clipping by global norm; only kernels decay, not biases, scales or embeddings."""
+    adamw = optax.adamw(schedule(config, total_steps), weight_decay=config.weight_decay, mask=_kernels)
+    if config.clip_norm is None:
+        return adamw
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
+
+
+def _kernels(params: optax.Params) -> optax.Params:
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -1,0 +1,140 @@
+"""The bytes of every scheme, stored, and made again from the RFC's keystream by code that shares nothing with dkjax.
+
+`golden.json` says what encryption gave when it was written. It changes only if the cipher changes, and then every
+encrypted image out there becomes unreadable: `python tests/cipher/test_golden.py` writes it anew.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
+
+from dkjax import prng
+from dkjax.cipher import encrypt, schemes
+from dkjax.keys import reproducible
+
+GOLDEN = Path(__file__).with_name("golden.json")
+
+# (height, width, channels), block size, fixed blocks, fixed values of a block
+SETTINGS = {
+    "8x12x3 M=4 fixed 0+0": ((8, 12, 3), 4, 0, 0),
+    "8x12x3 M=4 fixed 2+36": ((8, 12, 3), 4, 2, 36),
+    "64x48x3 M=16 fixed 3+192": ((64, 48, 3), 16, 3, 192),
+}
+NUM_IMAGES = 2
+
+
+def images_of(shape: tuple[int, ...]) -> np.ndarray:
+    """Every value says where it came from."""
+    return np.arange(NUM_IMAGES * np.prod(shape), dtype=np.int32).reshape(NUM_IMAGES, *shape)
+
+
+def keys_of_words(name: str):
+    """The words 0, 1, 2, ... as keys, one for each image."""
+    words = np.arange(NUM_IMAGES * prng.key_words(name), dtype=np.uint32).reshape(NUM_IMAGES, -1)
+    return prng.wrap_key(jnp.array(words), name)
+
+
+def encrypt_all(name: str) -> dict[str, np.ndarray]:
+    """Encrypt in every setting with keys made of words and with the keys of seed 0, round 1, client plant-a."""
+
+    @jax.jit  # one program for all settings
+    def run(image_keys, plain):
+        return {
+            setting: encrypt(
+                schemes.disposable(block_size, fixed_blocks=fixed_blocks, fixed_pixels=fixed_pixels),
+                image_keys,
+                plain[setting],
+            )
+            for setting, (_, block_size, fixed_blocks, fixed_pixels) in SETTINGS.items()
+        }
+
+    plain = {setting: images_of(shape) for setting, (shape, *_) in SETTINGS.items()}
+    with reproducible(0, prng=name).next_round() as round_keys:
+        sources = {
+            "words 0, 1, ...": keys_of_words(name),
+            "seed 0, plant-a": round_keys.for_client("plant-a", NUM_IMAGES),
+        }
+        return {
+            f"disposable, {setting}, {name}, {source}": np.asarray(images)
+            for source, image_keys in sources.items()
+            for setting, images in run(image_keys, plain).items()
+        }
+
+
+def summary_of(images: np.ndarray) -> dict:
+    """The first values to read, and a hash of all as little-endian bytes."""
+    return {"first": images.ravel()[:6].tolist(), "sha256": hashlib.sha256(images.astype("<i4").tobytes()).hexdigest()}
+
+
+@pytest.fixture(scope="module", params=prng.NAMES)
+def encrypted(request):
+    return encrypt_all(request.param)
+
+
+def test_golden_bytes(encrypted):
+    golden = json.loads(GOLDEN.read_text())
+    assert len(golden) == len(SETTINGS) * len(prng.NAMES) * 2
+    assert {name: summary_of(images) for name, images in encrypted.items()} == {
+        name: golden[name] for name in encrypted
+    }
+
+
+# The same once more, from the documentation alone. `nonce` is the text that prng.py states.
+
+
+def keystream(key: bytes, nonce: bytes, words: int) -> np.ndarray:
+    cipher = Cipher(algorithms.ChaCha20(key, bytes(4) + nonce), mode=None)
+    return np.frombuffer(cipher.encryptor().update(bytes(4 * words)), "<u4")
+
+
+def permutation_of(key: bytes, n: int, fixed: int, rounds: int) -> list[int]:
+    order = list(range(n))
+    for words in keystream(key, b"dkjax/bits//", rounds * n).reshape(rounds, n):
+        random_bits = [int(word) >> (n - 1).bit_length() for word in words]
+        order = [order[i] for i in sorted(range(n), key=lambda i: (random_bits[i], i))]
+    moved = iter(order[fixed:])
+    stays = set(order[:fixed])
+    return [position if position in stays else next(moved) for position in range(n)]
+
+
+def encrypt_by_hand(image, key, block_size, fixed_blocks, fixed_pixels):
+    height, width, channels = image.shape
+    columns = width // block_size
+    num_blocks, block_values = height // block_size * columns, block_size * block_size * channels
+    children = keystream(key, b"dkjax/split/", 16).tobytes()
+    # One round of sorting is enough for up to 22 positions, two are for up to 1500.
+    blocks = permutation_of(children[:32], num_blocks, fixed_blocks, rounds=1)
+    pixels = permutation_of(children[32:], block_values, fixed_pixels, rounds=2)
+    encrypted = np.empty_like(image)
+    for to_block, from_block in enumerate(blocks):
+        for to_value, from_value in enumerate(pixels):
+            places = []
+            for block, value in ((to_block, to_value), (from_block, from_value)):
+                row, column, channel = np.unravel_index(value, (block_size, block_size, channels))
+                places.append((block // columns * block_size + row, block % columns * block_size + column, channel))
+            encrypted[places[0]] = image[places[1]]
+    return encrypted
+
+
+@pytest.mark.parametrize("encrypted", ["chacha20"], indirect=True)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_golden_bytes_by_hand(encrypted, setting):
+    shape, *arguments = SETTINGS[setting]
+    images = encrypted[f"disposable, {setting}, chacha20, words 0, 1, ..."]
+    keys = np.arange(NUM_IMAGES * 8, dtype="<u4").reshape(NUM_IMAGES, 8)
+    for plain, image, key in zip(images_of(shape), images, keys, strict=True):
+        np.testing.assert_array_equal(image, encrypt_by_hand(plain, key.tobytes(), *arguments))
+
+
+if __name__ == "__main__":
+    summaries = {
+        name: summary_of(images) for prng_name in prng.NAMES for name, images in encrypt_all(prng_name).items()
+    }
+    lines = (f"{json.dumps(name)}: {json.dumps(summary)}" for name, summary in summaries.items())
+    GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -1,0 +1,221 @@
+"""Restricted random permutations: the rule by which words become one, their statistics, and how many there are."""
+
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from dkjax import prng
+from dkjax.cipher import permutations
+
+
+def keys_of(seed: int, count: int, name: str = "threefry2x32") -> jax.Array:
+    words = np.random.default_rng(seed).integers(0, 2**32, (count, prng.key_words(name)), dtype=np.uint32)
+    return prng.wrap_key(jnp.array(words), name)
+
+
+def order_of(words: np.ndarray) -> np.ndarray:
+    """The order that rounds of words give: each sorts stably, by the bits that are not a position, what it finds."""
+    n = words.shape[1]
+    order = np.arange(n)
+    for word in words:
+        order = order[np.argsort(word >> max(n - 1, 1).bit_length(), kind="stable")]
+    return order
+
+
+def permutation_of(words: np.ndarray, fixed: int) -> np.ndarray:
+    """The permutation that words give: the first `fixed` of the order stay, the others fill what is left in turn."""
+    order = order_of(words).tolist()
+    n = len(order)
+    left, moved = set(order[fixed:]), iter(order[fixed:])
+    return np.array([next(moved) if position in left else position for position in range(n)])
+
+
+# The rule
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 17, 196])
+def test_permutation_with_enough_fixed_points(n):
+    counts = sorted({fixed for fixed in (0, 1, n // 2, n - 2, n - 1, n) if fixed >= 0})
+    draw = jax.jit(jax.vmap(lambda key: [permutations.sample(key, n, fixed) for fixed in counts]))
+    for fixed, drawn in zip(counts, draw(keys_of(0, 50)), strict=True):
+        assert drawn.dtype == np.int32
+        np.testing.assert_array_equal(np.sort(drawn, axis=1), np.broadcast_to(np.arange(n), (50, n)))
+        stayed = (np.asarray(drawn) == np.arange(n)).sum(axis=1)
+        assert stayed.min() >= fixed
+        # n - 1 cannot stay alone; that fewer than n - 1 do, some key of the fifty shows.
+        assert stayed.min() < n or fixed >= n - 1
+
+
+@pytest.mark.parametrize("n", [2, 5, 16, 40, 4096])
+@pytest.mark.parametrize("agree", ["never", "sometimes", "in the last round", "in every round"])
+def test_rule_given_the_words(n, agree, monkeypatch):
+    words = np.random.default_rng(n).integers(0, 2**32, (permutations.rounds_for(n), n), dtype=np.uint32)
+    match agree:
+        case "sometimes":
+            words &= np.uint32(0xC0000000)
+        case "in the last round":
+            words[-1] = words[-1, 0]
+        case "in every round":
+            words &= np.uint32((1 << max(n - 1, 1).bit_length()) - 1)
+    monkeypatch.setattr(jax.random, "bits", lambda key, shape, dtype: jnp.array(words).reshape(shape))
+    np.testing.assert_array_equal(permutations._random_order(None, n), order_of(words))
+    for fixed in {0, n // 3}:
+        expected = permutation_of(words, fixed) if fixed < n - 1 else np.arange(n)
+        np.testing.assert_array_equal(permutations.sample(None, n, fixed), expected)
+    if agree == "in every round":
+        np.testing.assert_array_equal(order_of(words), np.arange(n))
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_rounds_are_one_sort_by_all_words(rounds):
+    # Few values, so that ties are common: the last round decides, and where it ties the one before does.
+    words = np.random.default_rng(rounds).integers(0, 4, (rounds, 50), dtype=np.uint32) << np.uint32(30)
+    words_of_element = np.empty_like(words)
+    for i in range(rounds):
+        words_of_element[i, order_of(words[:i])] = words[i]
+    np.testing.assert_array_equal(order_of(words), np.lexsort((np.arange(50), *words_of_element)))
+
+
+@pytest.mark.parametrize("name", prng.NAMES)
+def test_vmap_equals_loop(name):
+    keys = keys_of(1, 3, name)
+    draw = functools.partial(permutations.sample, n=24, fixed=6)
+    batch = jax.jit(jax.vmap(draw))(keys)
+    np.testing.assert_array_equal(batch, np.stack([draw(key) for key in keys]))
+    words = np.stack([jax.random.bits(key, (permutations.rounds_for(24), 24), jnp.uint32) for key in keys])
+    np.testing.assert_array_equal(batch, np.stack([permutation_of(word, 6) for word in words]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_invert(n):
+    permutation = np.random.default_rng(n).permutation(n).astype(np.int32)
+    inverse = permutations.invert(jnp.array(permutation))
+    assert inverse.dtype == np.int32
+    np.testing.assert_array_equal(inverse, np.argsort(permutation))
+    for first, then in ((permutation, inverse), (inverse, permutation)):
+        np.testing.assert_array_equal(permutations.compose(jnp.array(first), jnp.array(then)), np.arange(n))
+
+
+def test_compose():
+    rng = np.random.default_rng(2)
+    x, first, then = (rng.permutation(30).astype(np.int32) for _ in range(3))
+    np.testing.assert_array_equal(
+        x[np.asarray(permutations.compose(jnp.array(first), jnp.array(then)))], x[first][then]
+    )
+
+
+# Statistics. The seeds are fixed, so that what passes once passes always.
+
+SAMPLES = 24_000
+ALL_OF_FOUR = list(itertools.permutations(range(4)))
+
+
+def share_of(permutation: tuple[int, ...], fixed: int) -> float:
+    """The probability of a permutation: `fixed` positions drawn uniformly stay, the others are permuted uniformly."""
+    n = len(permutation)
+    stayed = sum(value == position for position, value in enumerate(permutation))
+    return math.comb(stayed, fixed) / (math.comb(n, fixed) * math.factorial(n - fixed))
+
+
+def looks_uniform(drawn: np.ndarray, fixed: int) -> bool:
+    """Whether permutations of four come as often as they should, by a chi-square test over all that can come."""
+    seen = np.array([(drawn == permutation).all(axis=1).sum() for permutation in ALL_OF_FOUR])
+    expected = np.array([share_of(permutation, fixed) for permutation in ALL_OF_FOUR]) * len(drawn)
+    possible = expected > 0
+    return not seen[~possible].any() and bool(chisquare(seen[possible], expected[possible]).pvalue > 1e-3)
+
+
+def draw_many(fixed: int, name: str = "threefry2x32", sample=permutations.sample) -> np.ndarray:
+    # A new function each time: the cache of `jit` knows nothing of what a test replaces inside.
+    return np.asarray(jax.jit(jax.vmap(lambda key: sample(key, 4, fixed)))(keys_of(3, SAMPLES, name)))
+
+
+@pytest.mark.parametrize(
+    ("fixed", "name"), [(0, "chacha20"), (0, "threefry2x32"), (1, "chacha20"), (2, "threefry2x32")]
+)
+def test_uniform(fixed, name):
+    assert looks_uniform(draw_many(fixed, name), fixed)
+
+
+@pytest.mark.parametrize("fixed", [1, 2])
+def test_uniform_rejects_positions_that_are_not_drawn(fixed):
+    def first_ones_stay(key, n, fixed):
+        return jnp.concatenate([jnp.arange(fixed), fixed + jax.random.permutation(key, n - fixed)])
+
+    assert not looks_uniform(draw_many(fixed, sample=first_ones_stay), fixed)
+
+
+@pytest.mark.parametrize("fixed", [0, 1])
+@pytest.mark.parametrize(("rounds", "uniform"), [(1, False), (8, True)])
+def test_uniform_rejects_ties_and_rounds_mend_them(rounds, uniform, fixed, monkeypatch):
+    """Words of four random bits: one round keeps the order of one pair in sixteen, eight rounds of none."""
+    bits = jax.random.bits
+    monkeypatch.setattr(jax.random, "bits", lambda *args: bits(*args) & jnp.uint32(0xF0000000))
+    monkeypatch.setattr(permutations, "rounds_for", lambda n: rounds)
+    assert looks_uniform(draw_many(fixed), fixed) is uniform
+
+
+def test_every_position_is_reached_from_every_position():
+    n = 24
+    assert permutations.rounds_for(n) == 2
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: permutations.sample(key, n)))(keys_of(4, 8000)))
+    seen = np.stack([(drawn == value).sum(axis=0) for value in range(n)])
+    # Rows and columns of the table have given sums, and so it has (n - 1)^2 degrees of freedom.
+    assert chisquare(seen.ravel(), ddof=2 * n - 2).pvalue > 1e-3
+    kept_order = (drawn[:, :-1] < drawn[:, 1:]).mean(axis=0)
+    assert np.abs(kept_order - 0.5).max() < 5 * 0.5 / math.sqrt(len(drawn))
+
+
+# Bias
+
+
+def test_fewest_rounds_that_keep_the_bias_below_a_millionth():
+    for n in range(1, 4097):
+        rounds = permutations.rounds_for(n)
+        assert permutations.bias_log2(n, rounds) < -20
+        assert rounds == 1 or permutations.bias_log2(n, rounds - 1) >= -20
+    assert [permutations.rounds_for(n) for n in (16, 196, 768)] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(("n", "bits", "rounds"), [(2, 1, 1), (2, 2, 3), (3, 2, 1), (3, 2, 2), (4, 3, 1)])
+def test_bias_bound_where_all_words_can_be_counted(n, bits, rounds):
+    every = itertools.product(range(1 << bits), repeat=rounds * n)
+    words = np.array(list(every), np.uint32).reshape(-1, rounds, n)
+    order = np.broadcast_to(np.arange(n), (len(words), n))
+    for i in range(rounds):
+        order = np.take_along_axis(order, np.argsort(words[:, i], axis=1, kind="stable"), axis=1)
+    seen = np.unique(order, axis=0, return_counts=True)[1] / len(words)
+    total_variation = np.abs(seen - 1 / math.factorial(n)).sum() / 2
+    assert len(seen) == math.factorial(n)
+    assert 0 < total_variation <= n**2 * 2.0 ** (-rounds * bits - 2)
+
+
+def test_bias_is_the_stated_bound():
+    # 20 positions take 5 bits of a word and leave 27 random ones.
+    assert permutations.bias_log2(20, 3) == pytest.approx(math.log2(20**2 * 2.0 ** (-3 * 27 - 2)))
+
+
+# Counting
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_count_by_brute_force(n):
+    stayed = (np.array(list(itertools.permutations(range(n)))) == np.arange(n)).sum(axis=1)
+    assert [permutations.count(n, fixed) for fixed in range(n + 1)] == [(stayed >= f).sum() for f in range(n + 1)]
+
+
+def test_count_of_all_is_the_factorial():
+    assert permutations.count(196) == math.factorial(196)
+    assert permutations.count(196, 195) == permutations.count(196, 196) == 1
+
+
+@pytest.mark.parametrize(("fixed_blocks", "fixed_pixels", "bits"), [(0, 0, 7474), (120, 500, 3044), (147, 576, 2163)])
+def test_bits_at_the_size_of_the_paper(fixed_blocks, fixed_pixels, bits):
+    blocks, pixels = permutations.count(196, fixed_blocks), permutations.count(768, fixed_pixels)
+    assert round(math.log2(blocks) + math.log2(pixels)) == bits

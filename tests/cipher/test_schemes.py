@@ -1,0 +1,55 @@
+"""Schemes are values: what they accept, how they show and compare themselves, and their examples."""
+
+import dataclasses
+import doctest
+import importlib
+
+import pytest
+
+from dkjax.cipher import Scheme, schemes
+from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
+from dkjax.errors import ArgumentError
+
+
+@pytest.mark.parametrize("name", ["fixed_blocks", "fixed_pixels"])
+@pytest.mark.parametrize("bad", [-1, True, 1.0, "3", None])
+def test_bad_counts(name, bad):
+    with pytest.raises(ArgumentError, match=f"{name} must be a whole number, at least 0, got {bad!r}"):
+        schemes.disposable(**{name: bad})
+
+
+@pytest.mark.parametrize("bad", [0, -16, True, 16.0, "16"])
+def test_bad_block_size(bad):
+    with pytest.raises(ArgumentError, match=f"block_size must be a whole number of pixels, at least 1, got {bad!r}"):
+        schemes.disposable(bad)
+
+
+def test_counts_beyond_the_image_are_refused_on_use():
+    schemes.disposable(4, fixed_blocks=6, fixed_pixels=48).check((8, 12, 3))
+    with pytest.raises(ArgumentError, match="fixed_blocks=7 is more than the 6 blocks"):
+        schemes.disposable(4, fixed_blocks=7).check((8, 12, 3))
+    with pytest.raises(ArgumentError, match="fixed_pixels=49 is more than the 48 values"):
+        schemes.disposable(4, fixed_pixels=49).check((8, 12, 3))
+
+
+def test_a_scheme_is_a_value():
+    scheme, same, other = (schemes.disposable(4, fixed_blocks=n) for n in (1, 1, 2))
+    assert scheme == same
+    assert hash(scheme) == hash(same)
+    assert scheme != other
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        scheme.block_size = 8
+    assert scheme == Scheme("disposable", 4, (BlockScrambling(1), PixelPermutation(0)))
+
+
+def test_repr_shows_the_parameters_and_nothing_else():
+    assert repr(schemes.disposable(16, fixed_blocks=147, fixed_pixels=576)) == (
+        "Scheme(name='disposable', block_size=16, transforms=(BlockScrambling(fixed=147), PixelPermutation(fixed=576)))"
+    )
+
+
+@pytest.mark.parametrize("name", ["encryption", "schemes"])
+def test_doctests(name):
+    failed, attempted = doctest.testmod(importlib.import_module(f"dkjax.cipher.{name}"))
+    assert attempted > 0
+    assert failed == 0

@@ -1,0 +1,381 @@
+"""Simulations of a few seconds: their schema, that they repeat, that they go on, and that no key stays behind."""
+
+import functools
+import itertools
+import json
+import re
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from dkjax import keys
+from dkjax.collaborative import simulate, simulation
+from dkjax.collaborative.observer import Observer
+from dkjax.config import SimulationConfig, config_hash, parse_config, resolved
+from dkjax.errors import ConfigError
+from dkjax.models.vit import vit
+from dkjax.train.checkpoints import load_params
+from dkjax.train.mesh import data_mesh, replicated
+
+ARMS = ("plain", "disposable", "client_key", "shared_key", "shared_key-adapted")
+RUNS = 2
+TEST_IMAGES = 60
+
+
+def config(arms: tuple[str, ...] = ARMS, **sections: dict[str, Any]) -> SimulationConfig:
+    settings = {"shared_key-adapted": {"adapt_embedding": True}}
+    tree: dict[str, Any] = {
+        "data": {"source": "digits", "image_size": 16, "train_images": 64, "test_images": TEST_IMAGES},
+        "clients": {"count": 2, "partition": "dirichlet", "alpha": 1.0},
+        "keys": {"mode": "reproducible", "seed": 0},
+        "scheme": {"block_size": 8, "fixed_blocks": "50%"},
+        "model": {"variant": "mu", "width": 16, "heads": 2, "mlp_dim": 16},
+        "train": {"epochs": 4, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 2, "runs": RUNS},
+        "arms": [{"name": name, **settings.get(name, {})} for name in arms],
+    }
+    for section, values in sections.items():
+        tree[section] = {**tree[section], **values} if section != "keys" else values
+    return parse_config(tree)
+
+
+class Recorder(Observer):
+    """Notes what it is told, and stops the simulation when it has seen enough."""
+
+    def __init__(self, stop_at: tuple[str, str, int] | None = None) -> None:
+        self.started: list[tuple[str, int]] = []
+        self.kept: list[tuple[str, int]] = []
+        self.notes: list[str] = []
+        self._stop_at = stop_at
+
+    def _reached(self, event: str) -> None:
+        if self._stop_at == (event, *self.started[-1]):
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def run_started(self, arm: str, run: int, runs: int, total_steps: int) -> None:
+        self.started.append((arm, run))
+        self._reached("run_started")
+
+    def run_kept(self, arm: str, run: int) -> None:
+        self.kept.append((arm, run))
+
+    def training(self, progress: object) -> None:
+        self._reached("training")
+
+    def run_finished(self, arm: str, run: int, accuracy: dict[str, float]) -> None:
+        self._reached("run_finished")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    """Compile in half the time; what is compiled here runs a few times only."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once() -> Any:
+    """Compile the training once for all simulations of this file: a trainer holds no state."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "make_trainer", functools.cache(simulation.make_trainer))
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """An uninterrupted simulation: results, folder, what the observer heard, and the words of every key it used."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    used: list[np.ndarray] = []
+
+    def watch(function: Any) -> Any:
+        def watched(*arguments: Any, **named: Any) -> Any:
+            given = function(*arguments, **named)
+            for key in jax.tree.leaves((arguments, given)):
+                if isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+                    used.append(np.array(jax.random.key_data(key)).reshape(-1, 8))
+            return given
+
+        return watched
+
+    observer = Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "_advance", watch(keys._advance))
+        patch.setattr(keys, "_client_keys", watch(keys._client_keys))
+        patch.setattr(keys.RoundKeys, "for_client", watch(keys.RoundKeys.for_client))
+        results = simulate(config(), workdir, observer)
+    return {"results": results, "workdir": workdir, "observer": observer, "keys": np.concatenate(used)}
+
+
+def without_times(results: dict[str, Any]) -> dict[str, Any]:
+    arms = [{name: arm[name] for name in arm if not name.endswith("seconds")} for arm in results["arms"]]
+    return {**results, "arms": arms}
+
+
+def seen(workdir: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(workdir)): path.read_bytes() for path in sorted(workdir.rglob("seen.npz"))}
+
+
+# What it says
+
+
+def test_schema(whole: dict) -> None:
+    results = whole["results"]
+    assert results.keys() == {"arms", "data", "notes", "config", "config_hash", "versions", "device"}
+    assert (whole["workdir"] / "results.json").read_text() == json.dumps(results, indent=2) + "\n"
+    assert (results["config"], results["config_hash"]) == (resolved(config()), config_hash(config()))
+    assert {"python", "dkjax", "jax", "jaxlib", "flax", "optax", "numpy"} == results["versions"].keys()
+    assert (results["device"]["platform"], results["device"]["count"]) == ("cpu", 4)
+
+    data = results["data"]
+    assert (data["image_shape"], data["class_names"]) == ([16, 16, 1], [str(digit) for digit in range(10)])
+    assert (data["train_images"], data["test_images"], data["skipped"]) == (64, TEST_IMAGES, 0)
+    assert [client["name"] for client in data["clients"]] == ["client-1", "client-2"]
+    assert sum(client["images"] for client in data["clients"]) == 64
+    assert all(sum(client["images_per_class"]) == client["images"] for client in data["clients"])
+    assert whole["observer"].started == [(arm, run) for arm in ARMS for run in (1, 2)]
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_schema_of_an_arm(name: str, whole: dict) -> None:
+    arm = next(arm for arm in whole["results"]["arms"] if arm["name"] == name)
+    kind = re.match("[a-z_]+", name)[0]
+    encrypted = kind != "plain"
+    expected = ("disposable", 2, 0) if encrypted else (None, None, None)
+    assert (arm["scheme"], arm["fixed_blocks"], arm["fixed_pixels"]) == expected
+    sharing = {"plain": "none", "disposable": "per_image", "client_key": "per_client", "shared_key": "shared"}
+    assert (arm["keys"], arm["adapt_embedding"]) == (sharing[kind], name == "shared_key-adapted")
+    views = {"plain": {"plain"}, "disposable": {"plain", "fresh_key"}}
+    assert arm["test_accuracy"].keys() == views.get(kind, {"plain", "fresh_key", "same_key"})
+    for view, accuracy in arm["test_accuracy"].items():
+        assert accuracy.keys() == {"mean", "std", "runs"}
+        assert len(accuracy["runs"]) == RUNS
+        assert accuracy["mean"] == pytest.approx(np.mean(accuracy["runs"]))
+        assert accuracy["std"] == pytest.approx(np.std(accuracy["runs"], ddof=1))
+        assert accuracy["runs"] == [curve[-1]["test_accuracy"][view] for curve in arm["curves"]]
+        counts = np.array(accuracy["runs"]) * TEST_IMAGES
+        np.testing.assert_allclose(counts, counts.round(), atol=1e-9)
+    assert [[(point["step"], point["epoch"]) for point in curve] for curve in arm["curves"]] == [
+        [(16, 2.0), (32, 4.0)]
+    ] * RUNS
+    assert arm["upload_bytes"] == 64 * (16 * 16 + 4)
+    assert 0 <= arm["encrypt_seconds"] < arm["seconds"]
+    assert (arm["key_space_bits"] is None) == (not encrypted)
+    assert arm["ssim"] == pytest.approx(1) if not encrypted else arm["ssim"] < 0.6
+
+
+def test_each_run_keeps_its_files(whole: dict) -> None:
+    for name in ARMS:
+        for run in range(RUNS):
+            folder = whole["workdir"] / "arms" / name / f"run-{run}"
+            lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+            assert {16, 32} <= {line["step"] for line in lines if "loss" in line}
+            assert [line["step"] for line in lines if "test_accuracy" in line] == [16, 32]
+            with np.load(folder / "seen.npz") as samples:
+                plain, uploaded = samples["plain"], samples["seen"]
+            assert plain.shape == uploaded.shape
+            assert np.array_equal(plain, uploaded) == (name == "plain")
+            np.testing.assert_array_equal(*(np.sort(a.reshape(len(a), -1)) for a in (plain, uploaded)))
+            assert all(np.isfinite(leaf).all() for leaf in restored(folder / "params"))
+
+
+def test_the_adapted_arm_is_the_plain_arm(whole: dict) -> None:
+    plain, adapted = (next(arm for arm in whole["results"]["arms"] if arm["name"] == name) for name in ARMS[::4])
+    for plain_curve, adapted_curve in zip(plain["curves"], adapted["curves"], strict=True):
+        for one, other in zip(plain_curve, adapted_curve, strict=True):
+            difference = one["test_accuracy"]["plain"] - other["test_accuracy"]["same_key"]
+            # Equal but for the order of float32 sums, which may tip an image or two.
+            assert abs(difference) <= 2.001 / TEST_IMAGES
+    assert plain["test_accuracy"]["plain"]["mean"] > 0.25  # it learnt something that could differ
+
+
+# That it repeats and goes on
+
+
+def test_the_same_in_another_folder(whole: dict, tmp_path: Path) -> None:
+    fewer = ("disposable", "shared_key")
+    again = without_times(simulate(config(fewer), tmp_path))["arms"]
+    assert again == [arm for arm in without_times(whole["results"])["arms"] if arm["name"] in fewer]
+    assert len(seen(tmp_path)) == len(fewer) * RUNS
+    assert seen(tmp_path).items() <= seen(whole["workdir"]).items()
+
+
+def test_runs_and_arms_have_keys_of_their_own(whole: dict) -> None:
+    # The runs of the plain arm are alike; the adapted arm has the keys of the shared_key arm, run by run.
+    assert len(seen(whole["workdir"])) == len(ARMS) * RUNS
+    assert len(set(seen(whole["workdir"]).values())) == 1 + RUNS * (len(ARMS) - 2)
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "finished"),
+    [
+        (("run_finished", "plain", 1), [("plain", 1)]),
+        (("run_started", "disposable", 1), [("plain", 1), ("plain", 2)]),
+        (("training", "disposable", 1), [("plain", 1), ("plain", 2)]),
+    ],
+)
+def test_goes_on_after_an_interrupt(
+    stop_at: tuple[str, str, int], finished: list[tuple[str, int]], whole: dict, tmp_path: Path
+) -> None:
+    two = config(("plain", "disposable"))
+    with pytest.raises(KeyboardInterrupt):
+        simulate(two, tmp_path, Recorder(stop_at))
+    assert not (tmp_path / "results.json").exists()
+    paths = sorted(tmp_path.rglob("result.json"))
+    assert len(paths) == len(finished)
+    before = [path.stat().st_mtime_ns for path in paths]
+    observer = Recorder()
+    results = simulate(two, tmp_path, observer)
+    assert observer.kept == finished
+    assert [path.stat().st_mtime_ns for path in paths] == before
+    assert observer.started == [(arm, run) for arm in names_of(two) for run in (1, 2) if (arm, run) not in finished]
+    assert without_times(results)["arms"] == without_times(whole["results"])["arms"][:2]
+    assert seen(tmp_path).items() <= seen(whole["workdir"]).items()
+
+
+def names_of(settings: SimulationConfig) -> list[str]:
+    return [arm.name for arm in settings.arms]
+
+
+def test_a_lost_result_is_done_again(whole: dict, tmp_path: Path) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole["workdir"], workdir)
+    (workdir / "arms" / "client_key" / "run-1" / "result.json").unlink()
+    observer = Recorder()
+    assert without_times(simulate(config(), workdir, observer)) == without_times(whole["results"])
+    assert observer.started == [("client_key", 2)]
+    assert len(observer.kept) == len(ARMS) * RUNS - 1
+    assert seen(workdir) == seen(whole["workdir"])
+
+
+def test_another_configuration_is_refused(whole: dict) -> None:
+    with pytest.raises(ConfigError, match=r"which differs in keys\.seed: choose another --workdir"):
+        simulate(config(keys={"mode": "reproducible", "seed": 1}), whole["workdir"])
+
+
+# Keys
+
+
+def test_disposable_keys_differ_between_runs(whole: dict, tmp_path: Path) -> None:
+    disposable = config(("disposable",), keys={"mode": "disposable"})
+    images = []
+    for name in ("one", "other"):
+        observer = Recorder()
+        results = simulate(disposable, tmp_path / name, observer)
+        assert results["notes"] == observer.notes == []
+        assert results["config"]["keys"] == {"mode": "disposable", "seed": None, "prng": "chacha20"}
+        images += [np.load(path)["seen"] for path in sorted((tmp_path / name).rglob("seen.npz"))]
+    images.append(np.load(whole["workdir"] / "arms/disposable/run-0/seen.npz")["seen"])
+    for number, one in enumerate(images):
+        for other in images[:number]:
+            assert not any(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def spellings(words: np.ndarray) -> list[bytes]:
+    """How words could stand in a file: bytes of either order, hexadecimal of either order, decimal numbers."""
+    numbers = [int(word) for word in words]
+    little, big = struct.pack(f"<{len(numbers)}I", *numbers), struct.pack(f">{len(numbers)}I", *numbers)
+    return [little, big, little.hex().encode(), big.hex().upper().encode(), str(numbers).encode()]
+
+
+def found_keys(folder: Path, words: np.ndarray) -> list[str]:
+    """Name the files below a folder that hold two neighbouring words of a key, or a single one as a decimal number."""
+    pairs = words.astype("<u4").reshape(-1, 2)
+    binary = np.unique(np.concatenate([pairs.view("<u8"), pairs.byteswap().view("<u8")]))
+    text = {pair.tobytes().hex().encode() for order in (pairs, pairs.byteswap()) for pair in order}
+    decimal = {str(word).encode() for word in words.ravel().tolist() if word > 10**6}
+    names = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        values = [
+            np.frombuffer(content, "<u8", (len(content) - start) // 8, start)
+            for start in range(8)
+            if len(content) >= start + 8
+        ]
+        runs = [run.lower() for run in re.findall(rb"[0-9a-fA-F]{16,}", content)]
+        windows = {run[start : start + 16] for run in runs for start in range(len(run) - 15)}
+        numbers = set(re.findall(rb"(?<![\d.])\d{7,10}(?![\d.])", content))
+        if any(np.isin(binary, array).any() for array in values) or text & windows or decimal & numbers:
+            names.append(path.name)
+    return names
+
+
+def restored(path: Path) -> list[np.ndarray]:
+    """The arrays of a run's parameters."""
+    model = vit("mu", patch_size=8, num_classes=10, width=16, heads=2, mlp_dim=16)
+    like = jax.eval_shape(lambda key: model.init(key, (16, 16, 1)), jax.random.key(0))
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_params(path, like, replicated(data_mesh(8))))]
+
+
+def test_no_key_in_any_file(whole: dict, tmp_path: Path) -> None:
+    words = np.unique(whole["keys"], axis=0)
+    # Roots, round keys, clients' nodes and the keys of every image: at least those of the disposable arm.
+    assert len(words) > RUNS * (64 + TEST_IMAGES)
+    # What Orbax writes is compressed: look at the arrays as well.
+    for number, path in enumerate(sorted(whole["workdir"].rglob("params"))):
+        (tmp_path / f"{number}.params").write_bytes(b"".join(leaf.tobytes() for leaf in restored(path)))
+    assert len(list(tmp_path.iterdir())) == len(ARMS) * RUNS
+    assert found_keys(whole["workdir"], words) == []
+    assert found_keys(tmp_path, words) == []
+
+
+@pytest.mark.parametrize("spelling", range(5))
+def test_a_planted_key_would_be_found(spelling: int, whole: dict, tmp_path: Path) -> None:
+    (tmp_path / "clean").write_bytes(bytes(range(256)) + b'{"seconds": 1234567890, "hash": "' + 32 * b"ab" + b'"}')
+    (tmp_path / "planted").write_bytes(b"abc" + spellings(whole["keys"][-1])[spelling] + b"xyz")
+    assert found_keys(tmp_path, whole["keys"]) == ["planted"]
+
+
+# Rounds
+
+
+@pytest.mark.parametrize("train_on", ["all", "newest"])
+def test_rounds(train_on: str, tmp_path: Path) -> None:
+    observer = Recorder()
+    settings = config(("disposable",), clients={"rounds": 2, "train_on": train_on})
+    results = simulate(settings, tmp_path, observer)
+    assert results["notes"] == observer.notes
+    assert len(results["notes"]) == 2
+    assert "anybody who knows the seed can decrypt" in results["notes"][0]
+    assert "2 encryptions of every image" in results["notes"][1]
+    (arm,) = results["arms"]
+    assert arm["upload_bytes"] == 2 * 64 * (16 * 16 + 4)
+    assert [point["step"] for point in arm["curves"][0]] == [16, 32]
+
+
+@pytest.mark.parametrize(
+    ("arms", "rounds", "mode", "count"),
+    [
+        (("plain", "client_key"), 2, "reproducible", 1),
+        (("disposable",), 1, "reproducible", 1),
+        (("disposable",), 1, "disposable", 0),
+        (("disposable",), 3, "disposable", 1),
+    ],
+)
+def test_notes(arms: tuple[str, ...], rounds: int, mode: str, count: int) -> None:
+    key_section = {"mode": mode, "seed": 0} if mode == "reproducible" else {"mode": mode}
+    assert len(simulation._notes(config(arms, clients={"rounds": rounds}, keys=key_section))) == count
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluations", "edges"),
+    [
+        (range(32), 2, [0, 16, 32]),
+        (range(16), 3, [0, 11, 16]),
+        (range(16, 32), 3, [16, 22, 32]),
+        (range(3), 10, [0, 1, 2, 3]),
+        (range(2, 2), 2, [2]),
+    ],
+)
+def test_evaluations_cut_the_steps(steps: range, evaluations: int, edges: list[int]) -> None:
+    total = max(32, steps.stop) if steps.stop != 3 else 3
+    parts = simulation._between_evaluations(steps, total, evaluations)
+    assert parts == [range(*pair) for pair in itertools.pairwise(edges)]

@@ -1,0 +1,142 @@
+"""A ViT adapted to one key: it reads and learns encrypted images as the plain one reads and learns plain images."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dkjax.errors import ArgumentError
+from dkjax.models import Model, adapt_embedding, vit
+
+# One compilation for all tests that use equal models on images of one shape.
+apply = jax.jit(Model.apply, static_argnums=0)
+
+PATCH = 4
+HEIGHT, WIDTH = 12, 8
+NUM_BLOCKS = (HEIGHT // PATCH) * (WIDTH // PATCH)
+
+
+def make(pool, channels, seed=0):
+    """A small ViT with a head that is not zero, images, and one key's two permutations."""
+    rng = np.random.default_rng(seed)
+    model = vit("mu", patch_size=PATCH, num_classes=5, pool=pool)
+    params = model.init(jax.random.key(seed), (HEIGHT, WIDTH, channels))
+    params["head"]["kernel"] = rng.normal(size=params["head"]["kernel"].shape).astype(np.float32)
+    images = rng.normal(size=(6, HEIGHT, WIDTH, channels)).astype(np.float32)
+    return model, params, images, rng.permutation(NUM_BLOCKS), rng.permutation(PATCH * PATCH * channels)
+
+
+def encrypt(images, block_permutation, pixel_permutation):
+    """One block and one value at a time, by the definition."""
+    n, height, width, channels = images.shape
+    corners = list(itertools.product(range(0, height, PATCH), range(0, width, PATCH)))
+    encrypted = np.empty_like(images)
+    for (row, column), source in zip(corners, block_permutation, strict=True):
+        top, left = corners[source]
+        values = images[:, top : top + PATCH, left : left + PATCH].reshape(n, -1)[:, pixel_permutation]
+        encrypted[:, row : row + PATCH, column : column + PATCH] = values.reshape(n, PATCH, PATCH, channels)
+    return encrypted
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_adapted_model_reads_encrypted_images(pool, channels):
+    model, params, images, blocks, pixels = make(pool, channels)
+    encrypted = encrypt(images, blocks, pixels)
+    plain_logits = apply(model, params, images)
+    adapted_logits = apply(model, adapt_embedding(params, blocks, pixels), encrypted)
+    np.testing.assert_allclose(adapted_logits, plain_logits, atol=1e-5, rtol=1e-5)
+    assert np.abs(apply(model, params, encrypted) - plain_logits).max() > 1e-2
+
+
+@pytest.mark.parametrize("wrong", ["blocks", "pixels"])
+def test_another_key_does_not_fit(wrong):
+    model, params, images, blocks, pixels = make("token", 3)
+    encrypted = encrypt(images, blocks, pixels)
+    adapted = adapt_embedding(
+        params,
+        np.roll(blocks, 1) if wrong == "blocks" else blocks,
+        np.roll(pixels, 1) if wrong == "pixels" else pixels,
+    )
+    assert np.abs(apply(model, adapted, encrypted) - apply(model, params, images)).max() > 1e-3
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_training_adapted_is_training_plain(pool, optimizer):
+    model, params, images, blocks, pixels = make(pool, 3)
+    encrypted = encrypt(images, blocks, pixels)
+    labels = jnp.arange(len(images)) % 5
+    tx = {"sgd": optax.sgd(0.1, momentum=0.9), "adamw": optax.adamw(1e-3, weight_decay=0.1)}[optimizer]
+
+    @jax.jit
+    def step(params, opt_state, images):
+        def loss(params):
+            logits = apply(model, params, images)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        updates, opt_state = tx.update(jax.grad(loss)(params), opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    def train(params, images):
+        opt_state = tx.init(params)
+        for _ in range(5):
+            params, opt_state = step(params, opt_state, images)
+        return params
+
+    plain = train(params, images)
+    adapted = train(adapt_embedding(params, blocks, pixels), encrypted)
+    # Compared by what they compute and by the leaves that adaptation moves. The key's bias is left out: its gradient
+    # is zero but for rounding, which AdamW scales up to a full step, and no logit depends on it.
+    plain_logits = apply(model, plain, images)
+    np.testing.assert_allclose(apply(model, adapted, encrypted), plain_logits, atol=1e-3)
+    assert np.abs(plain_logits - apply(model, params, images)).max() > 0.1
+    expected = adapt_embedding(plain, blocks, pixels)
+    np.testing.assert_allclose(adapted["embedding"]["kernel"], expected["embedding"]["kernel"], atol=1e-4)
+    np.testing.assert_allclose(
+        adapted["Transformer"]["posembed_input"]["pos_embedding"],
+        expected["Transformer"]["posembed_input"]["pos_embedding"],
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_inverse_restores_the_parameters(pool):
+    _, params, _, blocks, pixels = make(pool, 3)
+    adapted = adapt_embedding(params, blocks, pixels)
+    restored = adapt_embedding(adapted, np.argsort(blocks), np.argsort(pixels))
+    assert jax.tree.structure(adapted) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, restored, params)
+
+
+def test_arguments_stay_as_they_were():
+    _, params, _, blocks, pixels = make("token", 3)
+    before = jax.tree.map(np.array, params)
+    adapt_embedding(params, blocks, pixels)
+    jax.tree.map(np.testing.assert_array_equal, params, before)
+
+
+def test_jitted_with_traced_permutations_is_the_same():
+    _, params, _, blocks, pixels = make("token", 3)
+    jitted = jax.jit(adapt_embedding)(params, jnp.asarray(blocks), jnp.asarray(pixels))
+    jax.tree.map(np.testing.assert_array_equal, jitted, adapt_embedding(params, blocks, pixels))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda b, p: (b[:-1], p), r"block_permutation must have shape \(6,\).*got \(5,\)"),
+        (lambda b, p: (b, np.append(p, 48)), r"pixel_permutation must have shape \(48,\).*got \(49,\)"),
+        (lambda b, p: (b[None], p), r"block_permutation must have shape"),
+        (lambda b, p: (b, p.astype(np.float32)), r"pixel_permutation must hold integers; got float32"),
+        (lambda b, p: (np.zeros_like(b), p), r"block_permutation must hold each of 0 to 5 once"),
+        (lambda b, p: (b, p + 1), r"pixel_permutation must hold each of 0 to 47 once"),
+    ],
+)
+def test_what_is_no_permutation_of_these_parameters_is_refused(change, text):
+    _, params, _, blocks, pixels = make("token", 3)
+    with pytest.raises(ArgumentError, match=text):
+        adapt_embedding(params, *change(blocks, pixels))

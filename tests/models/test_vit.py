@@ -1,0 +1,363 @@
+"""The ViT: the published names and shapes, its pieces, and how it behaves under jit, grad and sharding."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from dkjax.errors import ArgumentError, ConfigError
+from dkjax.models import VARIANTS, Model, vit
+
+SHAPE = (8, 12, 3)
+
+# One compilation for all tests that use equal models on images of one shape.
+apply = jax.jit(Model.apply, static_argnums=0)
+
+# vision_transformer's ViT-B_16.npz, fine-tuned on ImageNet at 224 px. Those of one block follow once for each of 12.
+PUBLISHED_B16 = {
+    "cls": (1, 1, 768),
+    "embedding/kernel": (16, 16, 3, 768),
+    "embedding/bias": (768,),
+    "Transformer/posembed_input/pos_embedding": (1, 197, 768),
+    "Transformer/encoder_norm/scale": (768,),
+    "Transformer/encoder_norm/bias": (768,),
+    "head/kernel": (768, 1000),
+    "head/bias": (1000,),
+}
+PUBLISHED_B16_BLOCK = {
+    "LayerNorm_0/scale": (768,),
+    "LayerNorm_0/bias": (768,),
+    "MultiHeadDotProductAttention_1/query/kernel": (768, 12, 64),
+    "MultiHeadDotProductAttention_1/query/bias": (12, 64),
+    "MultiHeadDotProductAttention_1/key/kernel": (768, 12, 64),
+    "MultiHeadDotProductAttention_1/key/bias": (12, 64),
+    "MultiHeadDotProductAttention_1/value/kernel": (768, 12, 64),
+    "MultiHeadDotProductAttention_1/value/bias": (12, 64),
+    "MultiHeadDotProductAttention_1/out/kernel": (12, 64, 768),
+    "MultiHeadDotProductAttention_1/out/bias": (768,),
+    "LayerNorm_2/scale": (768,),
+    "LayerNorm_2/bias": (768,),
+    "MlpBlock_3/Dense_0/kernel": (768, 3072),
+    "MlpBlock_3/Dense_0/bias": (3072,),
+    "MlpBlock_3/Dense_1/kernel": (3072, 768),
+    "MlpBlock_3/Dense_1/bias": (768,),
+}
+
+
+def small(**settings):
+    return vit("mu", **{"patch_size": 4, "num_classes": 5, "depth": 2, **settings})
+
+
+def make(n=6, shape=SHAPE, depth=2, pool="token", **settings):
+    """A small model, its parameters with a head that is not zero, and images."""
+    rng = np.random.default_rng(0)
+    # No parameter depends on the other settings: one compilation of `init` for all of them.
+    params = small(depth=depth, pool=pool).init(jax.random.key(0), shape)
+    params["head"]["kernel"] = rng.normal(size=params["head"]["kernel"].shape).astype(np.float32)
+    images = rng.normal(size=(n, *shape)).astype(np.float32)
+    return small(depth=depth, pool=pool, **settings), params, images
+
+
+def named_shapes(params):
+    leaves = jax.tree.leaves_with_path(params)
+    return {"/".join(key.key for key in path): leaf.shape for path, leaf in leaves}
+
+
+def abstract_params(model, shape):
+    return jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+
+
+# Parameters
+
+
+def test_names_and_shapes_are_the_published_ones():
+    expected = dict(PUBLISHED_B16)
+    for layer in range(12):
+        for name, shape in PUBLISHED_B16_BLOCK.items():
+            expected[f"Transformer/encoderblock_{layer}/{name}"] = shape
+    assert named_shapes(abstract_params(vit("B", num_classes=1000), (224, 224, 3))) == expected
+
+
+@pytest.mark.parametrize(
+    ("variant", "millions"),
+    [("Ti", 5.717), ("S", 22.051), ("B", 86.568), ("L", 304.327)],
+)
+def test_variants_have_the_published_number_of_parameters(variant, millions):
+    params = abstract_params(vit(variant, num_classes=1000), (224, 224, 3))
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6 == pytest.approx(millions, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_parameters_are_plain_dictionaries_of_float32(dtype):
+    params = small(dtype=dtype, depth=1).init(jax.random.key(0), SHAPE)
+    nodes = [params]
+    for node in nodes:
+        assert type(node) in (dict, type(params["cls"]))
+        nodes += node.values() if isinstance(node, dict) else []
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+
+
+def test_init_depends_on_its_key_alone():
+    model = small()
+    first, again = model.init(jax.random.key(0), SHAPE), small().init(jax.random.key(0), SHAPE)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    other = model.init(jax.random.key(1), SHAPE)
+    assert np.abs(first["embedding"]["kernel"] - other["embedding"]["kernel"]).max() > 0
+
+
+def test_init_has_the_scale_of_the_original():
+    params = small(width=128, heads=2, mlp_dim=512).init(jax.random.key(0), (64, 64, 3))
+    block = params["Transformer"]["encoderblock_0"]
+    attention, mlp = block["MultiHeadDotProductAttention_1"], block["MlpBlock_3"]
+    for kernel, std in (
+        (params["embedding"]["kernel"], (1 / 48) ** 0.5),
+        (params["Transformer"]["posembed_input"]["pos_embedding"], 0.02),
+        (attention["query"]["kernel"], (2 / 256) ** 0.5),
+        (attention["out"]["kernel"], (2 / 256) ** 0.5),
+        (mlp["Dense_0"]["kernel"], (2 / 640) ** 0.5),
+        (mlp["Dense_1"]["bias"], 1e-6),
+    ):
+        assert np.std(kernel) == pytest.approx(std, rel=0.2)
+    assert not np.any(params["cls"])
+
+
+def test_logits_are_zero_at_init():
+    model = small()
+    logits = apply(model, model.init(jax.random.key(0), SHAPE), np.ones((6, *SHAPE), np.float32))
+    np.testing.assert_array_equal(logits, np.zeros((6, 5), np.float32))
+
+
+# What it computes
+
+
+def test_patch_embedding_is_the_convolution_of_stride_m():
+    """A block that adds nothing lets the logits through as a function of the patch embedding alone."""
+    model, params, images = make(depth=1, pool="mean")
+    block = params["Transformer"]["encoderblock_0"]
+    for branch in (block["MultiHeadDotProductAttention_1"]["out"], block["MlpBlock_3"]["Dense_1"]):
+        branch.update(jax.tree.map(np.zeros_like, branch))
+    params["embedding"]["bias"] = np.linspace(-1, 1, 32, dtype=np.float32)
+
+    grid = jax.lax.conv_general_dilated(
+        images, params["embedding"]["kernel"], (4, 4), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    tokens = np.asarray(grid).reshape(len(images), 6, 32) + params["embedding"]["bias"]
+    tokens = tokens + np.asarray(params["Transformer"]["posembed_input"]["pos_embedding"])
+    normed = (tokens - tokens.mean(-1, keepdims=True)) / np.sqrt(tokens.var(-1, keepdims=True) + 1e-6)
+    expected = normed.mean(axis=1) @ params["head"]["kernel"]
+    np.testing.assert_allclose(apply(model, params, images), expected, atol=1e-4)
+
+
+def test_class_token_alone_gives_what_all_tokens_give():
+    """The last block computes one query only; a further block that changes nothing makes it compute them all."""
+    model, params, images = make(depth=2)
+    transformer = dict(params["Transformer"])
+    idle = jax.tree.map(np.zeros_like, transformer["encoderblock_1"])
+    deeper = dataclasses.replace(model, depth=3)
+    deeper_params = {**params, "Transformer": {**transformer, "encoderblock_2": idle}}
+    np.testing.assert_allclose(apply(deeper, deeper_params, images), apply(model, params, images), atol=1e-5, rtol=1e-5)
+
+
+def test_mean_pooling_has_no_class_token_and_sees_every_patch():
+    model, params, images = make(pool="mean")
+    assert "cls" not in params
+    assert params["Transformer"]["posembed_input"]["pos_embedding"].shape == (1, 6, 32)
+    gradient = jax.grad(lambda images: apply(model, params, images).sum())(images)
+    assert (np.abs(gradient).reshape(6, 2, 4, 3, 4, 3).max(axis=(2, 4, 5)) > 0).all()
+
+
+def test_without_positions_the_order_of_blocks_is_invisible():
+    model, params, images = make()
+    positions = params["Transformer"]["posembed_input"]
+    positions["pos_embedding"] = np.zeros_like(positions["pos_embedding"])
+    blocks_turned = np.roll(images, 4, axis=2)
+    np.testing.assert_allclose(apply(model, params, blocks_turned), apply(model, params, images), atol=1e-5)
+
+
+def test_exact_and_tanh_gelu_differ_slightly():
+    model, params, images = make()
+    exact = apply(dataclasses.replace(model, gelu="exact"), params, images)
+    difference = np.abs(exact - apply(model, params, images)).max()
+    assert 0 < difference < 0.05
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_bfloat16_is_close_to_float32(pool):
+    model, params, images = make(pool=pool)
+    exact = apply(model, params, images)
+    rounded = apply(dataclasses.replace(model, dtype="bfloat16"), params, images)
+    assert rounded.dtype == jnp.float32
+    assert 0 < np.abs(rounded - exact).max() < 0.03 * np.abs(exact).max()
+
+
+# Randomness
+
+
+@pytest.mark.parametrize("settings", [{"dropout": 0.3}, {"stochastic_depth": 0.5}], ids=["dropout", "depth"])
+def test_randomness_follows_its_key_and_vanishes_without(settings):
+    model, params, images = make(**settings)
+    first, again, other = (apply(model, params, images, dropout_key=jax.random.key(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+    np.testing.assert_array_equal(apply(model, params, images), apply(small(), params, images))
+
+
+def test_a_key_without_rates_changes_nothing():
+    model, params, images = make()
+    np.testing.assert_array_equal(
+        apply(model, params, images, dropout_key=jax.random.key(0)), apply(model, params, images)
+    )
+
+
+def test_stochastic_depth_drops_or_doubles_whole_branches_of_a_sample():
+    """Of two blocks only the last has a rate, here a half: four outcomes, told by what scales its two branches."""
+    model, params, images = make(n=1, stochastic_depth=0.5)
+    rows = apply(model, params, np.broadcast_to(images, (64, *SHAPE)), dropout_key=jax.random.key(0))
+
+    block = params["Transformer"]["encoderblock_1"]
+    attention, mlp = block["MultiHeadDotProductAttention_1"], block["MlpBlock_3"]
+    originals = attention["out"], mlp["Dense_1"]
+    counts = []
+    for scales in itertools.product((0.0, 2.0), repeat=2):
+        attention["out"], mlp["Dense_1"] = (
+            {name: scale * np.asarray(leaf) for name, leaf in branch.items()}
+            for scale, branch in zip(scales, originals, strict=True)
+        )
+        expected = apply(small(), params, images)
+        counts.append(np.isclose(rows, expected, atol=1e-4).all(axis=1).sum())
+    assert sum(counts) == 64
+    assert min(counts) >= 5
+
+
+# Under jit, grad and sharding
+
+
+def test_new_batches_do_not_recompile():
+    model, params, _ = make(dropout=0.1)
+    step = jax.jit(lambda params, images, key: model.apply(params, images, dropout_key=key))
+    for seed in range(3):
+        key = jax.random.key(seed)
+        step(params, np.full((6, *SHAPE), seed, np.float32), key)
+    assert step._cache_size() == 1
+
+
+def test_equal_models_share_a_compilation():
+    assert small() == small()
+    assert small() != small(num_classes=6)
+    shared = jax.jit(lambda model, params, images: model.apply(params, images), static_argnums=0)
+    _, params, images = make()
+    shared(small(), params, images)
+    shared(small(), params, images)
+    assert shared._cache_size() == 1
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_sharded_batch_gives_the_same_logits(pool):
+    model, params, images = make(n=8, pool=pool, dropout=0.1, stochastic_depth=0.2)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    sharded = apply(
+        model,
+        jax.device_put(params, NamedSharding(mesh, PartitionSpec())),
+        jax.device_put(images, NamedSharding(mesh, PartitionSpec("data"))),
+        dropout_key=jax.random.key(0),
+    )
+    assert sharded.sharding.spec == PartitionSpec("data")
+    unsharded = apply(model, params, images, dropout_key=jax.random.key(0))
+    np.testing.assert_allclose(sharded, unsharded, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "pool"), [("float32", "mean"), ("bfloat16", "token")])
+def test_gradients_are_finite_float32_and_reach_every_leaf(dtype, pool):
+    model, params, images = make(dtype=dtype, pool=pool, stochastic_depth=0.1)
+
+    def loss(params):
+        return (apply(model, params, images, dropout_key=jax.random.key(0)) ** 2).mean()
+
+    gradients = jax.grad(loss)(params)
+    for path, leaf in jax.tree.leaves_with_path(gradients):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        assert leaf.dtype == jnp.float32
+        assert np.isfinite(leaf).all(), name
+        # The key's bias adds the same to all logits of one query, and softmax takes it out again.
+        assert name.endswith("key/bias") or np.any(leaf), name
+
+
+# Settings
+
+
+def test_overrides_replace_the_variants_numbers():
+    model = vit("Ti", width=96, depth=3, mlp_dim=200, heads=4)
+    assert (model.width, model.depth, model.mlp_dim, model.heads) == (96, 3, 200, 4)
+    assert (vit("Ti", depth=3).width, vit("Ti", depth=3).depth) == (VARIANTS["Ti"].width, 3)
+    shapes = named_shapes(abstract_params(model, (32, 32, 1)))
+    assert shapes["Transformer/encoderblock_2/MultiHeadDotProductAttention_1/query/kernel"] == (96, 4, 24)
+    assert shapes["Transformer/encoderblock_2/MlpBlock_3/Dense_0/kernel"] == (96, 200)
+    assert not any("encoderblock_3" in name for name in shapes)
+
+
+@pytest.mark.parametrize(
+    ("variant", "settings", "text"),
+    [
+        ("ti", {}, r"variant='ti' is not one of mu, Ti, S, B, L; did you mean 'Ti'\?"),
+        ("tiny", {}, r"did you mean 'Ti'\?"),
+        ("giant", {}, r"is not one of mu, Ti, S, B, L$"),
+        ("Ti", {"heads": 5}, r"heads=5 does not divide the model's width=192"),
+        ("Ti", {"depth": 0}, r"depth=0 is not a positive number"),
+        ("Ti", {"patch_size": -1}, r"patch_size=-1 is not a positive number"),
+        ("Ti", {"dropout": 1.0}, r"dropout=1.0 is not in \[0, 1\)"),
+        ("Ti", {"stochastic_depth": -0.1}, r"stochastic_depth=-0.1 is not in \[0, 1\)"),
+        ("Ti", {"pool": "max"}, r"pool='max' is not one of token, mean"),
+        ("Ti", {"gelu": "erf"}, r"gelu='erf' is not one of tanh, exact"),
+        ("Ti", {"dtype": "float16"}, r"dtype='float16' is not one of float32, bfloat16"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(variant, settings, text):
+    with pytest.raises(ConfigError, match=text):
+        vit(variant, **settings)
+
+
+def test_images_that_patches_do_not_tile_are_refused():
+    with pytest.raises(ConfigError, match="patch_size=16 does not divide width=100"):
+        vit("mu").init(jax.random.key(0), (96, 100, 3))
+    model, params, _ = make()
+    with pytest.raises(ConfigError, match="patch_size=4 does not divide height=10"):
+        model.apply(params, np.zeros((1, 10, 12, 3), np.float32))
+
+
+def test_image_shape_must_be_three_sizes():
+    with pytest.raises(ArgumentError, match=r"image_shape must be \(height, width, channels\)"):
+        small().init(jax.random.key(0), (8, 8))
+
+
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [
+        (jnp.zeros((2, *SHAPE), jnp.uint8), r"images must be normalised floating .*got uint8"),
+        (jnp.zeros(SHAPE), r"images must be .*\[n, H, W, C\]; got float32 of shape \(8, 12, 3\)"),
+        (jnp.zeros((2, 8, 12, 1)), r"embedding/kernel of shape \(4, 4, 1, 32\); got \(4, 4, 3, 32\)"),
+        (jnp.zeros((2, 12, 12, 3)), r"pos_embedding of shape \(1, 10, 32\); got \(1, 7, 32\)"),
+    ],
+)
+def test_images_that_the_parameters_are_not_for_are_refused(images, text):
+    model, params, _ = make()
+    with pytest.raises(ArgumentError, match=text):
+        apply(model, params, images)
+
+
+def test_parameters_of_the_other_pooling_are_refused():
+    model, params, images = make()
+    with pytest.raises(ArgumentError, match=r"pool='mean' .*\(1, 6, 32\); got \(1, 7, 32\)"):
+        apply(dataclasses.replace(model, pool="mean"), params, images)
+
+
+@pytest.mark.parametrize("key", [0, np.zeros(2, np.uint32), jax.random.split(jax.random.key(0))])
+def test_what_is_no_typed_key_is_refused(key):
+    model, params, images = make()
+    with pytest.raises(ArgumentError, match="prng_key must be one typed PRNG key"):
+        model.init(key, SHAPE)
+    with pytest.raises(ArgumentError, match="dropout_key must be one typed PRNG key"):
+        model.apply(params, images, dropout_key=key)

@@ -1,0 +1,361 @@
+"""Configuration: files and overrides, errors that name the key and the way out, and a hash of every value."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+
+from dkjax.config import SimulationConfig, config_hash, fixed_count, load_config, nearest, parse_config, resolved
+from dkjax.errors import ConfigError
+
+RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+
+TEXT = """
+[data]
+source = "digits"
+image_size = [32, 48]
+
+[scheme]
+block_size = 8
+fixed_pixels = "75%"
+
+[[arms]]
+name = "plain"
+
+[[arms]]
+name = "disposable-0"
+fixed_blocks = 0
+
+[[arms]]
+name = "shared_key"
+adapt_embedding = true
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load `TEXT`, or another text, with overrides."""
+
+    def load(*overrides: str, text: str = TEXT) -> SimulationConfig:
+        path = tmp_path / "config.toml"
+        path.write_text(text)
+        return load_config(path, overrides)
+
+    return load
+
+
+def refused(load, *overrides: str) -> str:
+    """The error of an override, which is one line."""
+    with pytest.raises(ConfigError) as caught:
+        load(*overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# Files
+
+
+def test_file(load):
+    config = load()
+    assert config.data.height_width == (32, 48)
+    assert (config.scheme.block_size, config.scheme.fixed_blocks, config.scheme.fixed_pixels) == (8, 0, "75%")
+    assert [arm.kind for arm in config.arms] == ["plain", "disposable", "shared_key"]
+    assert [arm.fixed_blocks for arm in config.arms] == [None, 0, None]
+    assert config.arms[2].adapt_embedding
+    # Whatever is not said has a default.
+    assert (config.keys.mode, config.keys.seed, config.keys.prng) == ("disposable", None, "chacha20")
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipes(recipe):
+    config = load_config(recipe)
+    assert config == parse_config(resolved(config))
+    assert recipe.read_text().startswith("# dkjax ")
+
+
+def test_there_are_recipes():
+    assert RECIPES
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    missing, not_toml, not_text = tmp_path / "missing.toml", tmp_path / "not.toml", tmp_path / "not.txt"
+    not_toml.write_text("[data\nsource = 1")
+    not_text.write_bytes(b"\xff\xfe\x00")
+    for path, message in [
+        (missing, f"there is no configuration {missing}; the recipes that come along are in configs/"),
+        (tmp_path, f"cannot read {tmp_path}: Is a directory"),
+        (not_toml, f"{not_toml} is not TOML: "),
+        (not_text, f"{not_text} is not TOML: "),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert str(caught.value).startswith(message)
+        assert caught.value.exit_code == 2
+
+
+# Overrides
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("train.epochs=3", 3),
+        ("train.learning_rate=2e-3", 2e-3),
+        ("train.learning_rate=1", 1.0),
+        ("data.source=fashion-mnist", "fashion-mnist"),
+        ("data.source=tfds:cifar10", "tfds:cifar10"),
+        ('data.source="with = and spaces"', "with = and spaces"),
+        ("data.source=/a=b/c.npz", "/a=b/c.npz"),
+        ("data.image_size=64", 64),
+        ("data.image_size=[64, 96]", (64, 96)),
+        ("scheme.fixed_blocks=75%", "75%"),
+        ("arms.1.fixed_blocks=12", 12),
+        ("arms.1.fixed_pixels=100%", "100%"),
+        ("arms.2.adapt_embedding=false", False),
+        ("arms.2.name=shared_key-b", "shared_key-b"),
+    ],
+)
+def test_override(load, override, value):
+    found = load(override)
+    for part in override.partition("=")[0].split("."):
+        found = found[int(part)] if part.isdigit() else getattr(found, part)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_override_of_whole_tables(load):
+    assert load('arms.0={name = "client_key"}').arms[0].kind == "client_key"
+    assert [arm.name for arm in load('arms=[{name = "plain-x"}]').arms] == ["plain-x"]
+    assert load("clients={count = 7}").clients.count == 7
+
+
+def test_overrides_are_applied_in_order(load):
+    assert load("train.epochs=3", "clients.count=2", "train.epochs=5").train.epochs == 5
+    assert load("keys.mode=reproducible", "keys.seed=0").keys.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs", "--set train.epochs: expected section.key=value, such as train.epochs=3"),
+        ("=3", "--set =3: expected section.key=value, such as train.epochs=3"),
+        ("", "--set : expected section.key=value, such as train.epochs=3"),
+        ("arms.3.name=plain", "--set arms.3.name=plain: there is no '3'; there are 3, counted from 0"),
+        ("arms.-1.name=plain", "--set arms.-1.name=plain: there is no '-1'; there are 3, counted from 0"),
+        ("arms.name=plain", "--set arms.name=plain: arms has no keys of its own"),
+        ("data.source.x=1", "--set data.source.x=1: data.source has no keys of its own"),
+        ("data.source.x.y=1", "--set data.source.x.y=1: there is no 'x'"),
+    ],
+)
+def test_overrides_that_lead_nowhere(load, override, message):
+    assert refused(load, override) == message
+
+
+# What a configuration may say
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trian.epochs=3", "unknown key trian; did you mean 'train'?"),
+        ("train.epohcs=3", "unknown key train.epohcs; did you mean 'epochs'?"),
+        ("data.imagesize=3", "unknown key data.imagesize; did you mean 'image_size'?"),
+        ("keys.zzz=3", "unknown key keys.zzz; known are mode, seed, prng"),
+        ("arms.1.fixed_bloks=3", "unknown key arms.1.fixed_bloks; did you mean 'fixed_blocks'?"),
+    ],
+)
+def test_unknown_keys_suggest_the_nearest(load, override, message):
+    assert refused(load, override).endswith(f"config.toml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=many", "train.epochs: expected a valid integer, got 'many'"),
+        ("train.epochs=", "train.epochs: expected a valid integer, got ''"),
+        ("train.epochs=2.0", "train.epochs: expected a valid integer, got 2.0"),
+        ("train.epochs=true", "train.epochs: expected a valid integer, got True"),
+        ("train.epochs=0", "train.epochs: expected greater than 0, got 0"),
+        ("train.seed=2147483648", "train.seed: expected less than 2147483648, got 2147483648"),
+        ("train.weight_decay=-1", "train.weight_decay: expected greater than or equal to 0, got -1"),
+        ("model.dropout=1", "model.dropout: expected less than 1, got 1"),
+        ("clients.alpha=nan", "clients.alpha: expected a finite number, got nan"),
+        ("data.source=3", "data.source: expected a valid string, got 3"),
+        ("data.channels=2", "data.channels: expected 1 or 3, got 2"),
+        ("data.test_fraction=1", "data.test_fraction: expected less than 1, got 1"),
+        ("data.image_size=big", "data.image_size: expected a valid integer or a valid tuple, got 'big'"),
+        ("clients.partition=fair", "clients.partition: expected 'iid', 'dirichlet' or 'shards', got 'fair'"),
+        ("scheme.name=rot13", "scheme.name: expected 'disposable', got 'rot13'"),
+        ("arms.1.fixed_blocks=1.5", "arms.1.fixed_blocks: expected a valid integer or a valid string, got 1.5"),
+        ("arms.1.fixed_blocks=true", "arms.1.fixed_blocks: expected a valid integer or a valid string, got True"),
+        ("train=3", "train: expected a valid dictionary, got 3"),
+        ("arms=3", "arms: expected a valid tuple, got 3"),
+    ],
+)
+def test_wrong_types_and_ranges(load, override, message):
+    assert refused(load, override).endswith(f"config.toml: {message}")
+
+
+def test_several_errors_are_all_said(load):
+    message = refused(load, "train.epochs=0", "keys.zzz=1", "data.channels=2")
+    for key in ("train.epochs", "keys.zzz", "data.channels"):
+        assert key in message
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ConfigError, match=r"^configuration: data is missing; arms is missing$"):
+        parse_config({})
+    with pytest.raises(ConfigError, match=r"^x: data.source is missing$"):
+        parse_config({"data": {}, "arms": [{"name": "plain"}]}, where="x")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["arms.0.name=encrypted"], "must begin with one of plain, disposable, client_key, shared_key"),
+        (["arms.0.name=a b"], "arms.0.name: "),
+        (["arms.0.name=../plain"], "arms.0.name: "),
+        (["arms.0.name=plain" + "x" * 60], "arms.0.name: "),
+        (["arms.2.name=disposable-0", "arms.2.adapt_embedding=false"], "two arms are named 'disposable-0'"),
+        (["arms.1.adapt_embedding=true"], "it exists for shared_key arms alone"),
+        (["arms.0.fixed_blocks=0"], "plain images are not encrypted"),
+        (["arms.0.fixed_pixels=10%"], "plain images are not encrypted"),
+        (["arms=[]"], "arms: expected at least 1 item"),
+    ],
+)
+def test_arms(load, overrides, message):
+    assert re.search(message, refused(load, *overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["keys.seed=0"], 'a seed makes keys guessable: remove it, or set mode = "reproducible"'),
+        (["keys.mode=reproducible"], 'mode = "reproducible" needs a seed'),
+        (["keys.mode=reproducible", "keys.seed=-1"], "keys.seed: expected greater than or equal to 0"),
+    ],
+)
+def test_a_seed_belongs_to_reproducible_keys(load, overrides, message):
+    assert message in refused(load, *overrides)
+
+
+@pytest.mark.parametrize("key", ["scheme.fixed_blocks", "scheme.fixed_pixels", "arms.1.fixed_blocks"])
+@pytest.mark.parametrize("bad", ["101%", "-1%", "7.5%", "75 %", "%", "75", "many", "1000%"])
+def test_bad_shares(load, key, bad):
+    message = f'{key}: expected a count or a share from "0%" to "100%", got {bad!r}'
+    assert refused(load, f'{key}="{bad}"').endswith(message)
+
+
+def test_negative_counts(load):
+    assert "arms.1.fixed_blocks: expected a count of at least 0, got -1" in refused(load, "arms.1.fixed_blocks=-1")
+
+
+@pytest.mark.parametrize(
+    ("value", "total", "count"),
+    [("0%", 196, 0), ("100%", 196, 196), ("75%", 196, 147), ("75%", 768, 576), ("33%", 10, 3), (12, 6, 12), (0, 6, 0)],
+)
+def test_fixed_count(value, total, count):
+    assert fixed_count(value, total) == count
+
+
+def test_nearest():
+    assert nearest("alhpa", ["alpha", "beta"]) == "did you mean 'alpha'?"
+    assert nearest("x", ["alpha", "beta"]) == "known are alpha, beta"
+
+
+# Identity
+
+
+def test_frozen(load):
+    config = load()
+    for section, name in [(config, "train"), (config.train, "epochs"), (config.arms[1], "name")]:
+        with pytest.raises(pydantic.ValidationError, match="frozen"):
+            setattr(section, name, getattr(section, name))
+
+
+def test_resolved_is_the_whole_configuration(load):
+    tree = resolved(load())
+    assert set(tree) == set(SimulationConfig.model_fields)
+    assert tree["train"]["epochs"] == 10
+    assert tree["data"]["image_size"] == [32, 48]
+    assert parse_config(tree) == load()
+
+
+def test_hash_is_stable(load):
+    said = load("train.epochs=10", "keys.prng=chacha20")
+    reordered = load(text="\n[train]\nepochs = 10\n" + TEXT)
+    assert config_hash(load()) == config_hash(said) == config_hash(reordered)
+    minimal = parse_config({"data": {"source": "digits"}, "arms": [{"name": "plain"}]})
+    assert re.fullmatch(r"[0-9a-f]{64}", config_hash(minimal))
+
+
+def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
+    """The places of all values in a tree."""
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else None
+    if pairs is None:
+        return [place]
+    return [leaf for key, value in pairs for leaf in leaves(value, (*place, key))]
+
+
+OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
+OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16")
+FIXED_BY_THE_REST = {
+    ("scheme", "name"),
+    *(("arms", 0, name) for name in ("fixed_blocks", "fixed_pixels", "adapt_embedding")),
+    ("arms", 1, "adapt_embedding"),
+}
+
+
+def changed(tree: dict, place: tuple) -> SimulationConfig | None:
+    """The configuration with another value at a place: the first that is allowed there."""
+    for value in OTHER_VALUES + OTHER_CHOICES:
+        other = copy.deepcopy(tree)
+        node = other
+        for part in place[:-1]:
+            node = node[part]
+        if node[place[-1]] == value:
+            continue
+        node[place[-1]] = value
+        if place == ("keys", "mode"):
+            other["keys"]["seed"] = None
+        try:
+            return parse_config(other)
+        except ConfigError:
+            continue
+    return None
+
+
+def test_hash_changes_with_every_value(load):
+    tree = resolved(load("keys.mode=reproducible", "keys.seed=0"))
+    hashes = {(): config_hash(parse_config(tree))}
+    for place in leaves(tree):
+        other = changed(tree, place)
+        assert (other is None) is (place in FIXED_BY_THE_REST), place
+        if other is not None:
+            hashes[place] = config_hash(other)
+    assert len(set(hashes.values())) == len(hashes)
+
+
+# Bugs: each of these fails until dkjax/config.py is mended; then take the mark away.
+
+
+def test_digits_of_another_kind(load):
+    assert "there is no '²'" in refused(load, "arms.².name=plain")
+
+
+def test_unknown_key_named_like_a_type(load):
+    assert "unknown key train.int; known are" in refused(load, "train.int=3")
+
+
+def test_one_error_is_said_once():
+    with pytest.raises(ConfigError, match=r"^configuration: arms.0.name is missing$"):
+        parse_config({"data": {"source": "digits"}, "arms": [{}]})
+
+
+@pytest.mark.parametrize("key", ["clients.alpha", "train.learning_rate", "train.weight_decay", "train.clip_norm"])
+def test_infinite_numbers(load, key):
+    assert key in refused(load, f"{key}=inf")

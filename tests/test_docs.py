@@ -1,0 +1,53 @@
+"""The pages say what the code does: every key is documented, every link leads somewhere, the README's code runs."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dkjax
+from dkjax.config import SimulationConfig
+from dkjax.errors import KeyDiscardedError
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("section", SimulationConfig.model_fields)
+def test_every_configuration_key_is_documented(section):
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    heading = "## `[[arms]]`" if section == "arms" else f"## `[{section}]`"
+    assert heading in page
+    text = page.partition(heading)[2].partition("\n## ")[0]
+    annotation = SimulationConfig.model_fields[section].annotation
+    model = annotation.__args__[0] if section == "arms" else annotation
+    rows = set(
+        re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("|")))
+    )
+    assert set(model.model_fields) <= rows
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_python_of_the_readme_runs():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    before, after = code.split("dkjax.encrypt(scheme, image_keys, images)                          #")
+    names = {"images": np.arange(2 * 224 * 224 * 3, dtype=np.uint32).astype(np.uint8).reshape(2, 224, 224, 3)}
+    exec(before, names)
+    with pytest.raises(KeyDiscardedError):
+        dkjax.encrypt(names["scheme"], names["image_keys"], names["images"])
+    assert "KeyDiscardedError" in after
+    bits = dkjax.key_space_bits(names["scheme"], (224, 224, 3))
+    promised = re.search(r"'transform': ([\d.]+)", after).group(1)
+    assert f"{bits['transform']:.1f}" == promised
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)
+def test_recipes_begin_with_their_command(config):
+    assert config.read_text().startswith(f"# dkjax simulate configs/{config.name}\n")

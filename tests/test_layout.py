@@ -1,0 +1,129 @@
+"""The house: imports run one way, some packages stay behind one door, and every public name is explained."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "dkjax"
+ROOMS = (
+    "errors",
+    "config",
+    "prng",
+    "keys",
+    "cipher",
+    "data",
+    "models",
+    "train",
+    "collaborative",
+    "federated",
+    "attacks",
+    "report",
+    "cli",
+)
+"""From the top down: a room imports only rooms above it, and itself."""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+INSIDE = [path for path in FILES if path != PACKAGE / "__init__.py"]
+every_file = pytest.mark.parametrize("path", INSIDE, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(source: str) -> Iterator[str]:
+    """Every module that is imported anywhere, dotted; `from a import b` gives `a.b`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def wrong_imports(source: str, home: str) -> list[str]:
+    """Imports of rooms that do not lie above `home`."""
+    names = [name.split(".") for name in imported(source)]
+    rooms = [parts[1] for parts in names if parts[0] == "dkjax" and len(parts) > 1]
+    return [name for name in rooms if ROOMS.index(name) > ROOMS.index(home)]
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room(path) for path in INSIDE} <= set(ROOMS)
+
+
+@every_file
+def test_imports_run_one_way(path: Path) -> None:
+    assert wrong_imports(path.read_text(encoding="utf-8"), room(path)) == []
+
+
+def test_a_wrong_import_would_be_found() -> None:
+    assert wrong_imports("def f():\n    from dkjax.train import loop", "data") == ["train"]
+    assert wrong_imports("from dkjax import cli, keys\nimport dkjax.errors", "models") == ["cli"]
+
+
+@pytest.mark.parametrize(("package", "door"), [("flax", "models/vit.py"), ("jax.extend", "prng.py")])
+def test_one_door(package: str, door: str) -> None:
+    importing = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        for name in imported(path.read_text(encoding="utf-8"))
+        if f"{name}.".startswith(f"{package}.")
+    }
+    assert importing == {door}
+
+
+def undocumented(source: str) -> list[str]:
+    """Public modules, classes and functions, methods included, that have no docstring."""
+
+    def visit(node: ast.AST, where: str) -> Iterator[str]:
+        if not ast.get_docstring(node):
+            yield where or "module"
+        for child in ast.iter_child_nodes(node):
+            definition = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if definition and isinstance(node, ast.Module | ast.ClassDef) and not child.name.startswith("_"):
+                yield from visit(child, f"{where}.{child.name}".removeprefix("."))
+
+    return list(visit(ast.parse(source), ""))
+
+
+@every_file
+def test_public_names_are_explained(path: Path) -> None:
+    assert undocumented(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_missing_docstring_would_be_found() -> None:
+    assert undocumented('"""A."""\nclass A:\n    """B."""\n    def b(self): ...\n    def _c(self): ...') == ["A.b"]
+
+
+def test_no_file_is_empty() -> None:
+    folders = ("dkjax", "tests", "configs", "docs", "launch")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    # A py.typed marker says what it says by being there.
+    empty = [path for path in files if path.name != "py.typed" and "__pycache__" not in path.parts]
+    assert [path for path in empty if not path.stat().st_size] == []
+
+
+def test_no_utils() -> None:
+    assert not [path for path in FILES if path.stem in ("utils", "helpers", "misc", "common")]
+
+
+ABSOLUTE = re.compile(r"(?<![\w.~/:>])/(home|root|tmp|work|mnt|opt|Users|private|scratch)(?![\w-])")
+
+
+def test_no_absolute_paths_in_what_people_read() -> None:
+    texts = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.toml")]
+    assert texts[0].is_file()
+    found = {str(path.relative_to(ROOT)): ABSOLUTE.findall(path.read_text(encoding="utf-8")) for path in texts}
+    assert not {name: paths for name, paths in found.items() if paths}
+    assert ABSOLUTE.search("look into /home/anybody/runs")
+    assert not ABSOLUTE.search("https://example.org/home and runs/work and ./tmp")
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
