@@ -27,7 +27,7 @@ def for_people(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(context: typer.Context, *args: Any, **kwargs: Any) -> None:
-        signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+        before = signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
         try:
             command(context, *args, **kwargs)
         except (DkjaxError, KeyboardInterrupt, OSError) as error:
@@ -36,6 +36,8 @@ def for_people(command: Callable[..., None]) -> Callable[..., None]:
                 raise
             typer.echo(f"dkjax: {problem}", err=True)
             raise typer.Exit(problem.exit_code) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     return wrapped
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from dkjax.cipher import Scheme, encrypt
 from dkjax.data import Records
+from dkjax.keys import require_live
 
 _CHUNK = 256
 """Images encrypted at a time. One shape means one compilation, whatever the number of a client's images."""
@@ -74,9 +75,14 @@ def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Arr
 
     Returns:
         New records in the same order.
+
+    Raises:
+        ArgumentError: as `upload`.
+        KeyDiscardedError: as `upload`.
     """
     if scheme is None or image_keys is None:
         return records
+    require_live(image_keys)
     images = records["image"]
     encrypted = np.empty_like(images)
     for first in range(0, len(images), _CHUNK):

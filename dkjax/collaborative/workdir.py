@@ -12,6 +12,8 @@ from dkjax.config import SimulationConfig, config_hash, resolved
 from dkjax.errors import ConfigError
 
 _CONFIG = "config.json"
+_LOCK = ".lock"
+_UNFINISHED = ".unfinished"
 
 
 @contextlib.contextmanager
@@ -30,7 +32,7 @@ def open_workdir(path: Path, config: SimulationConfig) -> Iterator[Path]:
     """
     _refuse_foreign(path, config)
     path.mkdir(parents=True, exist_ok=True)
-    with open(path / ".lock", "w") as lock:
+    with open(path / _LOCK, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,7 +52,7 @@ def write_json(path: Path, value: Any) -> None:
         value: what.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished = path.with_name(path.name + _UNFINISHED)
     with open(unfinished, "w", encoding="utf-8") as file:
         json.dump(value, file, indent=2, allow_nan=False)
         file.write("\n")
@@ -70,13 +72,19 @@ def read_json(path: Path) -> Any | None:
 def _refuse_foreign(path: Path, config: SimulationConfig) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file: choose another --workdir")
-    if not path.is_dir() or not any(name != ".lock" for name in os.listdir(path)):
+    # The lock, and a configuration whose writing was cut short, are a run that has done nothing yet.
+    begun = {_LOCK, _CONFIG + _UNFINISHED}
+    if not path.is_dir() or begun.issuperset(os.listdir(path)):
         return
-    held = read_json(path / _CONFIG)
-    if held is None:
-        raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder")
-    if held["hash"] != config_hash(config):
-        changed = ", ".join(_differences(held["config"], resolved(config)))
+    try:
+        held = read_json(path / _CONFIG)
+        if held is None:
+            raise ValueError("no configuration")
+        held_hash, held_config = held["hash"], held["config"]
+    except (ValueError, TypeError, KeyError):
+        raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder") from None
+    if held_hash != config_hash(config):
+        changed = ", ".join(_differences(held_config, resolved(config)))
         raise ConfigError(f"{path} holds another run, which differs in {changed}: choose another --workdir")
 
 

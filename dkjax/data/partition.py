@@ -167,10 +167,10 @@ def _checked(labels: np.ndarray, num_clients: int) -> NDArray[np.integer]:
 
 def _finished(parts: list[np.ndarray], remedy: str) -> Parts:
     """Sort each part, and refuse a partition that leaves a client without a record."""
-    empty = [client for client, part in enumerate(parts) if not part.size]
+    empty = [client for client, part in enumerate(parts, start=1) if not part.size]
     if empty:
         named = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
         which = f"client {named}" if len(empty) == 1 else f"clients {named}"
         total = sum(part.size for part in parts)
-        raise DataError(f"{which} of 0..{len(parts) - 1} would be without a single image of the {total}; {remedy}")
+        raise DataError(f"{which} (of 1 to {len(parts)}) would be without a single image of the {total}; {remedy}")
     return [np.sort(part).astype(np.int64) for part in parts]

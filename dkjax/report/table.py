@@ -2,8 +2,13 @@
 
 from typing import Any
 
-_VIEWS = {"plain": "plain test, %", "fresh_key": "fresh-key test, %", "same_key": "same-key test, %"}
-_HEADINGS = ("arm", "fixed blocks", "fixed pixels", "key for each", *_VIEWS.values(), "SSIM", "upload MB", "time, s")
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_VIEWS = {"plain": "plain test (%)", "fresh_key": "fresh-key test (%)", "same_key": "same-key test (%)"}
+_HEADINGS = ("arm", "fixed blocks", "fixed pixels", "key for each", *_VIEWS.values(), "SSIM", "upload (MB)", "time (s)")
+_LEFT_OUT_FIRST = ("time (s)", "upload (MB)", "key for each", "fixed pixels", "fixed blocks")
 _KEY_FOR = {"none": "-", "per_image": "image", "per_client": "client", "shared": "(one)"}
 
 
@@ -47,38 +52,47 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 
 def print_table(results: dict[str, Any]) -> None:
-    """Print the table and what to keep in mind about it on stdout."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    """Print the table and what to keep in mind about it on stdout.
 
-    headings, *body = rows(results)
-    data, runs = results["data"], results["config"]["train"]["runs"]
-    table = Table(
-        title=f"{data['train_images']:,} training images of {len(data['clients'])} clients, "
-        f"{data['test_images']:,} test images, {runs} run{'s' if runs > 1 else ''} of each arm",
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    for heading in headings:
-        table.add_column(
-            heading.replace(" ", "\n").replace("-", "-\n"),
-            justify="left" if heading == "arm" else "right",
-            no_wrap=True,
-        )
-    for row in body:
-        table.add_row(*row)
+    On a terminal too narrow for all of it, columns that are not accuracy are left out rather than numbers cut.
+    """
     console = Console(highlight=False)
+    columns = list(zip(*rows(results), strict=True))
     if not console.is_terminal:
-        console.width = 120  # a pipe or a file has no edge to fit
-    console.print(table)
+        # A pipe or a file has no edge to fit.
+        console.width = max(100, _width(columns))
+    left_out = []
+    for heading in _LEFT_OUT_FIRST:
+        if _width(columns) <= console.width:
+            break
+        left_out.append(heading)
+        columns = [column for column in columns if column[0] != heading]
+    data, runs = results["data"], results["config"]["train"]["runs"]
+    console.print(
+        f"{data['train_images']:,} training images of {len(data['clients'])} clients, "
+        f"{data['test_images']:,} test images, {runs} run{'s' if runs > 1 else ''} of each arm"
+    )
+    console.print(_rendered(columns))
+    missing = f" Left out for want of width: {', '.join(left_out)}; see table.md." if left_out else ""
     console.print(
         "Accuracy on plain test images, on test images under fresh keys, and under the training images' own key. SSIM: "
-        "how much the upload looks like the plain image (1: the same); attacks see more than the eye.",
+        f"how much the upload looks like the plain image (1: the same); attacks see more than the eye.{missing}",
         style="dim",
     )
+
+
+def _width(columns: list[tuple[str, ...]]) -> int:
+    return Console(width=1000).measure(_rendered(columns)).maximum
+
+
+def _rendered(columns: list[tuple[str, ...]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading, *_ in columns:
+        stacked = heading.replace(" ", "\n").replace("-", "-\n")
+        table.add_column(stacked, justify="left" if heading == "arm" else "right", no_wrap=True)
+    for row in list(zip(*columns, strict=True))[1:]:
+        table.add_row(*row)
+    return table
 
 
 def _accuracy(spread: dict[str, Any] | None) -> str:

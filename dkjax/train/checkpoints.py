@@ -42,6 +42,16 @@ def load_params(path: Path, like: Any, sharding: jax.sharding.Sharding) -> Any:
     target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
+            # Orbax reads an array into another shape by complaining at length and in the background.
+            _check_shapes(checkpointer.metadata(path.absolute()).item_metadata.tree, target)
             return checkpointer.restore(path.absolute(), target)
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, AttributeError) as error:
         raise DataError(f"the parameters in {path} are not those of this model: {str(error).splitlines()[0]}") from None
+
+
+def _check_shapes(saved: Any, expected: Any) -> None:
+    saved_shapes = {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(saved)}
+    for path, leaf in jax.tree.leaves_with_path(expected):
+        name = jax.tree_util.keystr(path)
+        if name in saved_shapes and tuple(saved_shapes[name]) != leaf.shape:
+            raise ValueError(f"{name} has shape {tuple(saved_shapes[name])}, expected {leaf.shape}")

@@ -116,7 +116,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path], list[str]], int, str]] = {
     "one class a client": (
         set_("clients.partition=dirichlet", "clients.alpha=1e-6", "clients.count=40"),
         4,
-        "without a single record",
+        "without a single image",
     ),
     "another run": (another_run, 2, "run holds another run, which differs in train.epochs: choose another --workdir"),
 }

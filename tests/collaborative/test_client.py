@@ -85,5 +85,6 @@ def test_errors(records: dict) -> None:
         image_keys = round_keys.for_client("a", 3)
         with pytest.raises(ArgumentError, match="does not divide"):
             upload(client, 1, schemes.disposable(3), image_keys)
+    # Indexing deleted keys raises JAX's own RuntimeError: they have to be checked before a chunk is cut out of them.
     with pytest.raises(KeyDiscardedError, match="have been discarded"):
         upload(client, 1, SCHEME, image_keys)

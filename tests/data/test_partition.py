@@ -97,9 +97,9 @@ def test_shards_bound_the_classes(shards_per_client: int) -> None:
 @pytest.mark.parametrize(
     ("call", "remedy"),
     [
-        (lambda: iid(LABELS[:3], 5, 0), r"clients 3, 4 of 0\.\.4 .* fewer clients"),
+        (lambda: iid(LABELS[:3], 5, 0), r"clients 4, 5 \(of 1 to 5\) .* fewer clients"),
         (lambda: dirichlet(LABELS, 60, 0.01, 0), "alpha larger than 0.01, fewer clients, or another seed"),
-        (lambda: shards(LABELS[:1], 2, 1, 0), r"client [01] of 0\.\.1 .* fewer clients, fewer shards_per_client"),
+        (lambda: shards(LABELS[:1], 2, 1, 0), r"client [12] \(of 1 to 2\) .* fewer clients, fewer shards_per_client"),
     ],
 )
 def test_clients_without_images(call, remedy: str) -> None:  # type: ignore[no-untyped-def]

@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from dkjax.errors import ArgumentError
-from dkjax.models import Model, adapt_embedding, vit
+from dkjax.models.adaptation import adapt_embedding
+from dkjax.models.vit import Model, vit
 
 # One compilation for all tests that use equal models on images of one shape.
 apply = jax.jit(Model.apply, static_argnums=0)

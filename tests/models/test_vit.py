@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dkjax.errors import ArgumentError, ConfigError
-from dkjax.models import VARIANTS, Model, vit
+from dkjax.models.vit import VARIANTS, Model, vit
 
 SHAPE = (8, 12, 3)
 

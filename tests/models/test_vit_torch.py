@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dkjax.models import vit
+from dkjax.models.vit import vit
 
 torch = pytest.importorskip("torch")
 

@@ -74,6 +74,7 @@ def test_printed_table_is_whole(name: str, capsys: pytest.CaptureFixture[str]) -
     out, err = capsys.readouterr()
     assert err == ""
     assert "1,437 training images of 4 clients, 360 test images, 3 runs of each arm" in out
+    # A fixed width makes Rich cut headings and numbers short; what goes into a pipe should be as wide as the table.
     assert "…" not in out
     line = next(line for line in out.splitlines() if line.split()[:1] == [name])
     assert line.split() == [name, "3/6", "48/64", "image", "50.0±1.2", "40.0±1.2", "-", "0.03", "1.8", "8"]
