@@ -5,7 +5,6 @@ A block is flattened in row, column, channel order; blocks are counted row by ro
 """
 
 import jax
-import jax.numpy as jnp
 
 from dkjax.errors import ArgumentError
 
@@ -39,13 +38,14 @@ def to_blocks(image: jax.Array, block_size: int) -> jax.Array:
     """Cut one image `[H, W, C]` into blocks `[N, P]`."""
     height, width, channels = image.shape
     rows, columns = height // block_size, width // block_size
-    tiles = image.reshape(rows, block_size, columns, block_size, channels)
-    return tiles.transpose(0, 2, 1, 3, 4).reshape(rows * columns, block_size * block_size * channels)
+    # A row of a block as one axis: TPUs pad the last axis of an array, and three channels would be mostly padding.
+    windows = image.reshape(rows, block_size, columns, block_size * channels)
+    return windows.transpose(0, 2, 1, 3).reshape(rows * columns, block_size * block_size * channels)
 
 
 def from_blocks(blocks: jax.Array, image_shape: tuple[int, ...], block_size: int) -> jax.Array:
     """Put blocks `[N, P]` together to the image `[H, W, C]` they were cut from."""
     height, width, channels = image_shape
     rows, columns = height // block_size, width // block_size
-    tiles = jnp.reshape(blocks, (rows, columns, block_size, block_size, channels))
-    return tiles.transpose(0, 2, 1, 3, 4).reshape(image_shape)
+    windows = blocks.reshape(rows, columns, block_size, block_size * channels).transpose(0, 2, 1, 3)
+    return windows.reshape(image_shape)

@@ -62,6 +62,8 @@ def sample(key: jax.Array, n: int, fixed: int = 0) -> jax.Array:
     if fixed >= n - 1:
         return positions
     order = _random_order(key, n)
+    if fixed == 0:
+        return order  # what the lines below come to, without their sort
     # The first `fixed` of a random order stay; the i-th smallest of the others receives the i-th of the others.
     moved = order[fixed:]
     return positions.at[jnp.sort(moved)].set(moved, unique_indices=True, mode="promise_in_bounds")
