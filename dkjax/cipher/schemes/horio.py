@@ -14,7 +14,7 @@ def horio(block_size: int = 16, *, fixed_blocks: SupportsIndex = 0, fixed_pixels
     the bytes are equal.
 
     What is known of its protection: what holds for `disposable`, and the shared key besides: one known pair of plain
-    and encrypted image reveals the permutations of all images. With the key, `dkjax.models.adapt_embedding` turns a
+    and encrypted image reveals the permutations of all images. With the key, `dkjax.models.adaptation.adapt_embedding` turns a
     ViT for plain images into one for encrypted images, exactly.
 
     Args:

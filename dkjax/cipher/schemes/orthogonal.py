@@ -12,7 +12,7 @@ def orthogonal(block_size: int = 16) -> Scheme:
 
     What is known of its protection: blocks stay at their place; their norms, and the inner products of any two blocks
     under one key, are those of the plain blocks. The step is linear: `P` known pairs of linearly independent blocks
-    give the matrix. With the key, `dkjax.models.adapt_embedding_orthogonal` adapts a ViT exactly.
+    give the matrix. With the key, `dkjax.models.adaptation.adapt_embedding_orthogonal` adapts a ViT exactly.
 
     Args:
         block_size: the side `M` of a block in pixels; the ViT's patch size.

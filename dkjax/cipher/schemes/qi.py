@@ -13,7 +13,7 @@ def qi(block_size: int = 16) -> Scheme:
     What is known of its protection: nothing is recognisable by eye. The values of an image, and those of each block,
     are kept, so images can be linked to candidate plain images. One known pair reveals the permutations of all images.
     A jigsaw-puzzle solver for block-scrambled and pixel-shuffled images is published (Chuman, Kiya 2023, arXiv
-    2211.02369). With the key, `dkjax.models.adapt_embedding` adapts a ViT exactly.
+    2211.02369). With the key, `dkjax.models.adaptation.adapt_embedding` adapts a ViT exactly.
 
     Args:
         block_size: the side `M` of a block in pixels; the ViT's patch size.
