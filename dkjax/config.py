@@ -33,6 +33,17 @@ FixedCount = Annotated[int | str, Field(union_mode="left_to_right")]
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+SchemeName = Literal[
+    "disposable", "horio", "qi", "etc", "le", "ele", "pe", "orthogonal", "patch_shuffle", "negative_positive"
+]
+"""The schemes of `dkjax.schemes`."""
+
+RESTRICTED_SCHEMES = ("disposable", "horio")
+"""Schemes that leave positions at their place: those with `fixed_blocks` and `fixed_pixels`."""
+
+ADAPTABLE_SCHEMES = ("disposable", "horio", "qi")
+"""Schemes whose key the ViT's embedding can take in: a permutation of blocks and one of values."""
+
 ARM_KINDS = ("plain", "disposable", "client_key", "shared_key")
 
 
@@ -46,6 +57,13 @@ def _check_fixed(value: int | str) -> int | str:
     if isinstance(value, int) and value < 0:
         raise ValueError(f"expected a count of at least 0, got {value}")
     return value
+
+
+def _check_restricted(scheme: str, where: str) -> None:
+    if scheme not in RESTRICTED_SCHEMES:
+        raise ValueError(
+            f"{where}: the scheme {scheme} leaves nothing at its place; {' and '.join(RESTRICTED_SCHEMES)} do"
+        )
 
 
 def fixed_count(value: int | str, total: int) -> int:
@@ -116,18 +134,35 @@ class KeysConfig(_Section):
 class SchemeConfig(_Section):
     """`[scheme]`: the encryption; an arm may override the fixed positions."""
 
-    name: Literal["disposable"] = "disposable"
+    name: SchemeName = "disposable"
     block_size: PositiveInt = 16
     fixed_blocks: FixedCount = 0
     fixed_pixels: FixedCount = 0
 
     _fixed = pydantic.field_validator("fixed_blocks", "fixed_pixels")(_check_fixed)
 
+    @pydantic.model_validator(mode="after")
+    def _parameters_belong_to_the_scheme(self) -> "SchemeConfig":
+        if self.name == "orthogonal":
+            raise ValueError(
+                "orthogonal gives floating point images, and clients upload uint8 ones: use dkjax.schemes.orthogonal "
+                "in Python, or choose another scheme"
+            )
+        if self.name == "pe" and self.block_size != 1:
+            raise ValueError(
+                "pe encrypts pixel by pixel: set block_size = 1, and the ViT's patches by model.patch_size"
+            )
+        for key in ("fixed_blocks", "fixed_pixels"):
+            if getattr(self, key) != 0:
+                _check_restricted(self.name, key)
+        return self
+
 
 class ModelConfig(_Section):
-    """`[model]`: the Vision Transformer. Its patch size is the scheme's block size."""
+    """`[model]`: the Vision Transformer. Its patch size is the scheme's block size, unless it is given here."""
 
     variant: str = "Ti"
+    patch_size: PositiveInt | None = None
     width: PositiveInt | None = None
     depth: PositiveInt | None = None
     mlp_dim: PositiveInt | None = None
@@ -210,6 +245,31 @@ class SimulationConfig(_Section):
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two arms are named {repeated[0]!r}: give each a name of its own")
         return arms
+
+    @pydantic.model_validator(mode="after")
+    def _arms_fit_the_scheme(self) -> "SimulationConfig":
+        for arm in self.arms:
+            for key in ("fixed_blocks", "fixed_pixels"):
+                if getattr(arm, key) is not None:
+                    _check_restricted(self.scheme.name, f"{key} in arm {arm.name!r}")
+            if not arm.adapt_embedding:
+                continue
+            if self.scheme.name not in ADAPTABLE_SCHEMES:
+                raise ValueError(
+                    f"adapt_embedding in arm {arm.name!r}: an embedding can take in permutations alone, so the scheme "
+                    f"must be one of {', '.join(ADAPTABLE_SCHEMES)}, got {self.scheme.name}"
+                )
+            if self.patch_size != self.scheme.block_size:
+                raise ValueError(
+                    f"adapt_embedding in arm {arm.name!r}: model.patch_size={self.patch_size} must be "
+                    f"scheme.block_size={self.scheme.block_size}"
+                )
+        return self
+
+    @property
+    def patch_size(self) -> int:
+        """The ViT's patch size in pixels."""
+        return self.model.patch_size or self.scheme.block_size
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> SimulationConfig:

@@ -1,14 +1,29 @@
 """Configuration: files and overrides, errors that name the key and the way out, and a hash of every value."""
 
 import copy
+import inspect
 import re
+import typing
 from pathlib import Path
 from typing import Any
 
 import pydantic
 import pytest
 
-from dkjax.config import SimulationConfig, config_hash, fixed_count, load_config, nearest, parse_config, resolved
+from dkjax.cipher import schemes
+from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
+from dkjax.config import (
+    ADAPTABLE_SCHEMES,
+    RESTRICTED_SCHEMES,
+    SchemeName,
+    SimulationConfig,
+    config_hash,
+    fixed_count,
+    load_config,
+    nearest,
+    parse_config,
+    resolved,
+)
 from dkjax.errors import ConfigError
 
 RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
@@ -189,7 +204,11 @@ def test_unknown_keys_suggest_the_nearest(load, override, message):
         ("data.test_fraction=1", "data.test_fraction: expected less than 1, got 1"),
         ("data.image_size=big", "data.image_size: expected a valid integer or a valid tuple, got 'big'"),
         ("clients.partition=fair", "clients.partition: expected 'iid', 'dirichlet' or 'shards', got 'fair'"),
-        ("scheme.name=rot13", "scheme.name: expected 'disposable', got 'rot13'"),
+        (
+            "scheme.name=rot13",
+            "scheme.name: expected 'disposable', 'horio', 'qi', 'etc', 'le', 'ele', 'pe', 'orthogonal', "
+            "'patch_shuffle' or 'negative_positive', got 'rot13'",
+        ),
         ("arms.1.fixed_blocks=1.5", "arms.1.fixed_blocks: expected a valid integer or a valid string, got 1.5"),
         ("arms.1.fixed_blocks=true", "arms.1.fixed_blocks: expected a valid integer or a valid string, got True"),
         ("train=3", "train: expected a valid dictionary, got 3"),
@@ -267,6 +286,59 @@ def test_nearest():
     assert nearest("x", ["alpha", "beta"]) == "known are alpha, beta"
 
 
+# Schemes
+
+
+def test_every_scheme_has_its_name_here():
+    assert typing.get_args(SchemeName) == schemes.NAMES
+    made = {name: schemes.by_name(name) for name in schemes.NAMES}
+    restricted = [name for name in made if "fixed_blocks" in inspect.signature(getattr(schemes, name)).parameters]
+    assert tuple(restricted) == RESTRICTED_SCHEMES
+    permuting = [name for name, scheme in made.items() if scheme.transforms == (BlockScrambling(), PixelPermutation())]
+    assert tuple(permuting) == ADAPTABLE_SCHEMES
+
+
+PLAIN_SCHEME = ["scheme={block_size = 8}", "arms.1={name = 'disposable'}", "arms.2={name = 'shared_key'}"]
+
+
+@pytest.mark.parametrize("name", [name for name in schemes.NAMES if name not in ("pe", "orthogonal")])
+def test_schemes(load, name):
+    assert load(*PLAIN_SCHEME, f"scheme.name={name}").patch_size == 8
+
+
+def test_patch_size(load):
+    pixels = load(*PLAIN_SCHEME, "scheme.name=pe", "scheme.block_size=1", "model.patch_size=4")
+    assert (pixels.scheme.block_size, pixels.patch_size) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["scheme.name=orthogonal"], "scheme: orthogonal gives floating point images, and clients upload uint8 ones"),
+        (["scheme.name=pe"], "scheme: pe encrypts pixel by pixel: set block_size = 1"),
+        (
+            ["scheme.name=etc", "scheme.fixed_blocks=3"],
+            "scheme: fixed_blocks: the scheme etc leaves nothing at its place; disposable and horio do",
+        ),
+        (["scheme.name=qi", "scheme.fixed_pixels=50%"], "fixed_pixels: the scheme qi leaves nothing at its place"),
+        (
+            ["scheme.name=le", "arms.1.fixed_blocks=0"],
+            "fixed_blocks in arm 'disposable': the scheme le leaves nothing at its place",
+        ),
+        (
+            ["scheme.name=etc", "arms.2.adapt_embedding=true"],
+            "the scheme must be one of disposable, horio, qi, got etc",
+        ),
+        (
+            ["model.patch_size=4", "arms.2.adapt_embedding=true"],
+            "adapt_embedding in arm 'shared_key': model.patch_size=4 must be scheme.block_size=8",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_scheme(load, overrides, message):
+    assert message in refused(load, *PLAIN_SCHEME, *overrides)
+
+
 # Identity
 
 
@@ -302,9 +374,9 @@ def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
 
 
 OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
-OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16")
+OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio")
 FIXED_BY_THE_REST = {
-    ("scheme", "name"),
+    ("model", "patch_size"),  # an adapted arm wants the scheme's block size
     *(("arms", 0, name) for name in ("fixed_blocks", "fixed_pixels", "adapt_embedding")),
     ("arms", 1, "adapt_embedding"),
 }

@@ -1,5 +1,7 @@
 """The pages say what the code does: every key is documented, every link leads somewhere, the README's code runs."""
 
+import inspect
+import math
 import re
 from pathlib import Path
 
@@ -46,6 +48,28 @@ def test_python_of_the_readme_runs():
     bits = dkjax.key_space_bits(names["scheme"], (224, 224, 3))
     promised = re.search(r"'transform': ([\d.]+)", after).group(1)
     assert f"{bits['transform']:.1f}" == promised
+
+
+SCHEMES_PAGE = ROOT / "docs" / "schemes.md"
+
+
+@pytest.mark.parametrize("name", dkjax.schemes.NAMES)
+def test_every_scheme_is_documented_with_its_steps(name):
+    rows = [line.split("|") for line in SCHEMES_PAGE.read_text().splitlines() if line.startswith(f"| `{name}` ")]
+    ((_, _, steps, _, restriction, *_),) = rows
+    scheme = dkjax.schemes.by_name(name)
+    assert re.findall(r"`(\w+)", steps) == [type(step).__name__ for step in scheme.transforms]
+    takes = [parameter for parameter in ("fixed_blocks", "fixed_pixels") if parameter in restriction]
+    assert takes == list(inspect.signature(getattr(dkjax.schemes, name)).parameters)[1:]
+
+
+def test_a_new_scheme_is_one_short_file():
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", SCHEMES_PAGE.read_text(), re.DOTALL):
+        exec(code, names)
+    assert names["scheme"].name == "add_and_scramble"
+    assert not np.array_equal(names["encrypted"], names["images"])
+    assert names["bits"]["transform"] == pytest.approx(np.log2(float(math.factorial(16))) + 16 * 8)
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)

@@ -4,20 +4,42 @@ A block is flattened in row, column, channel order; blocks are counted row by ro
 `[N, P]` of `N = (H/M)(W/M)` blocks with `P = M*M*C` values each, as a ViT of patch size `M` sees it.
 """
 
+import dataclasses
+
 import jax
 
 from dkjax.errors import ArgumentError
 
 
-def block_counts(image_shape: tuple[int, ...], block_size: int) -> tuple[int, int]:
-    """Count the blocks of an image and the values of a block.
+@dataclasses.dataclass(frozen=True)
+class BlockShape:
+    """How an image lies in blocks; what a transform needs to know of it.
+
+    Attributes:
+        num_blocks: the number `N` of blocks.
+        block_size: the side `M` of a block, in pixels.
+        channels: the number `C` of channels.
+    """
+
+    num_blocks: int
+    block_size: int
+    channels: int
+
+    @property
+    def values(self) -> int:
+        """The number `P = M*M*C` of values in a block."""
+        return self.block_size * self.block_size * self.channels
+
+
+def block_shape(image_shape: tuple[int, ...], block_size: int) -> BlockShape:
+    """Say how an image lies in blocks.
 
     Args:
         image_shape: `(H, W, C)`.
         block_size: the side `M` of a block, in pixels.
 
     Returns:
-        `(N, P)`: the number of blocks, and the number of values in each.
+        The number of blocks, their side and their channels.
 
     Raises:
         ArgumentError: the shape is not that of an image, or the block size does not divide its sides.
@@ -31,7 +53,7 @@ def block_counts(image_shape: tuple[int, ...], block_size: int) -> tuple[int, in
                 f"block_size={block_size} does not divide {name}={side}: resize the images to a multiple of it, "
                 "or choose another block size"
             )
-    return (height // block_size) * (width // block_size), block_size * block_size * channels
+    return BlockShape((height // block_size) * (width // block_size), block_size, channels)
 
 
 def to_blocks(image: jax.Array, block_size: int) -> jax.Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dkjax import keys
 from dkjax import prng as prngs
-from dkjax.cipher.blocks import block_counts
+from dkjax.cipher.blocks import block_shape
 from dkjax.cipher.scheme import Parameters, Scheme
 from dkjax.errors import ArgumentError
 
@@ -18,25 +18,28 @@ from dkjax.errors import ArgumentError
 def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
     """Encrypt images, each under its own key.
 
-    Every image is cut into blocks and sent through the transforms of the scheme, with permutations drawn from its key.
-    Values move and do not change.
+    Every image is cut into blocks and sent through the transforms of the scheme, with parameters drawn from its key.
+    Under `disposable`, `horio`, `qi` and `patch_shuffle` values move and do not change; other schemes change them too.
 
     Args:
         scheme: which transforms, on blocks of which size.
         image_keys: typed keys, shape `[...]`; an axis of length 1 shares its key along that axis of the images, and a
             single key of shape `[]` is shared by all.
-        images: any integer or floating dtype, shape `[..., H, W, C]` with the leading axes of the keys.
+        images: shape `[..., H, W, C]` with the leading axes of the keys, of any integer or floating dtype where the
+            scheme only moves values; schemes that change them take `uint8`, and `orthogonal` floating point numbers.
 
     Returns:
         The encrypted images, of the shape and dtype of `images`.
 
     Raises:
         ArgumentError: keys are not typed keys or are of an implementation without independent streams, shapes do not
-            fit each other, or the block size or the fixed positions do not fit the image.
+            fit each other, the block size or the fixed positions do not fit the image, or the scheme is not one for
+            images of this dtype.
         KeyDiscardedError: the keys' round has ended.
 
     Guarantees:
-        - `decrypt` with the same keys gives back the same bits (`test_encryption.py::test_round_trip`).
+        - `decrypt` with the same keys gives back the same bits (`test_encryption.py::test_round_trip`,
+          `test_all_schemes.py::test_round_trip`); `orthogonal` up to the tolerance of `OrthogonalMatrix`.
         - an image's encryption depends on its own key and values alone (`test_encryption.py::test_one_key_one_image`).
         - a batch equals a loop, and the number of devices changes nothing
           (`test_encryption.py::test_batch_equals_loop`, `test_encryption.py::test_devices_change_nothing`).
@@ -87,8 +90,8 @@ def sample(scheme: Scheme, image_key: jax.Array, image_shape: tuple[int, ...]) -
         image_shape: `(H, W, C)`.
 
     Returns:
-        A tuple with one array for each transform; for `disposable` the permutation of the blocks `int32[N]` and that
-        of a block's values `int32[P]`, both acting by gathering.
+        A tuple with the draws of each transform, an array or a tuple of arrays as its `sample` says; for `disposable`
+        the permutation of the blocks `int32[N]` and that of a block's values `int32[P]`, both acting by gathering.
 
     Raises:
         ArgumentError: as `encrypt`.
@@ -113,7 +116,8 @@ def key_space_bits(scheme: Scheme, image_shape: tuple[int, ...], prng: str = "ch
 
     Returns:
         `key`: the bits of a key drawn from the operating system (a key from an integer seed has those of the seed);
-        `transform`: log2 of the number of different transformations, exactly counted; `effective`: the smaller one.
+        `transform`: log2 of the number of different transformations, exactly counted, and infinite for a matrix of
+        real numbers; `effective`: the smaller one.
 
     Raises:
         ArgumentError: the scheme does not fit the image, or the implementation is unknown or refused.
@@ -125,8 +129,8 @@ def key_space_bits(scheme: Scheme, image_shape: tuple[int, ...], prng: str = "ch
         (2163, 256.0)
     """
     scheme.check(image_shape)
-    counts = block_counts(image_shape, scheme.block_size)
-    transform_bits = sum(math.log2(transform.count(*counts)) for transform in scheme.transforms)
+    shape = block_shape(image_shape, scheme.block_size)
+    transform_bits = sum((math.log2(transform.count(shape)) for transform in scheme.transforms), 0.0)
     key_bits = float(prngs.key_bits(prng))
     return {"key": key_bits, "transform": transform_bits, "effective": min(key_bits, transform_bits)}
 
@@ -172,7 +176,7 @@ def _checked(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
             f"keys of shape {image_keys.shape} do not fit images with leading axes {leading}: give one key for each "
             "image, 1 along an axis that shares its key, or a single key of shape ()"
         )
-    scheme.check(images.shape[-3:])
+    scheme.check(images.shape[-3:], dtype)
     return images
 
 

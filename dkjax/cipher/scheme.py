@@ -1,15 +1,18 @@
 """What a scheme is: a block size and the transforms applied one after the other."""
 
 import dataclasses
+from typing import Any
 
 import jax
+import numpy as np
+from jax.typing import DTypeLike
 
-from dkjax.cipher.blocks import block_counts, from_blocks, to_blocks
+from dkjax.cipher.blocks import block_shape, from_blocks, to_blocks
 from dkjax.cipher.transforms import Transform
 from dkjax.errors import ArgumentError
 
-Parameters = tuple[jax.Array, ...]
-"""What a key decides about one image: the drawn parameters of each transform, in order."""
+Parameters = tuple[Any, ...]
+"""What a key decides about one image: the draws of each transform, in order, each an array or a tuple of arrays."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Scheme:
 
     Attributes:
         name: the scheme's name in the literature.
-        block_size: the side `M` of a block in pixels, equal to the ViT's patch size.
+        block_size: the side `M` of a block in pixels; most schemes want it equal to the ViT's patch size.
         transforms: the steps, in the order in which encryption applies them.
     """
 
@@ -33,29 +36,31 @@ class Scheme:
         if isinstance(self.block_size, bool) or not isinstance(self.block_size, int) or self.block_size < 1:
             raise ArgumentError(f"block_size must be a whole number of pixels, at least 1, got {self.block_size!r}")
 
-    def check(self, image_shape: tuple[int, ...]) -> None:
-        """Raise `ArgumentError` if images of this shape `(H, W, C)` cannot be encrypted."""
-        counts = block_counts(image_shape, self.block_size)
+    def check(self, image_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> None:
+        """Raise `ArgumentError` if images of this shape `(H, W, C)`, and dtype if given, cannot be encrypted."""
+        shape = block_shape(image_shape, self.block_size)
         for transform in self.transforms:
-            transform.check(*counts)
+            transform.check(shape, None if dtype is None else np.dtype(dtype))
 
     def sample(self, image_key: jax.Array, image_shape: tuple[int, ...]) -> Parameters:
         """Draw the parameters of all transforms from one image's key."""
-        counts = block_counts(image_shape, self.block_size)
+        shape = block_shape(image_shape, self.block_size)
         keys = jax.random.split(image_key, len(self.transforms))
-        return tuple(transform.sample(keys[i], *counts) for i, transform in enumerate(self.transforms))
+        return tuple(transform.sample(keys[i], shape) for i, transform in enumerate(self.transforms))
 
     def apply(self, parameters: Parameters, image: jax.Array) -> jax.Array:
         """Encrypt one image `[H, W, C]`."""
+        shape = block_shape(image.shape, self.block_size)
         blocks = to_blocks(image, self.block_size)
         for transform, drawn in zip(self.transforms, parameters, strict=True):
             # XLA would fuse one gather into the next and do it again for every value that reads from it.
-            blocks = transform.apply(drawn, jax.lax.optimization_barrier(blocks))
+            blocks = transform.apply(drawn, jax.lax.optimization_barrier(blocks), shape)
         return from_blocks(jax.lax.optimization_barrier(blocks), image.shape, self.block_size)
 
     def invert(self, parameters: Parameters, image: jax.Array) -> jax.Array:
         """Decrypt one image `[H, W, C]`."""
+        shape = block_shape(image.shape, self.block_size)
         blocks = to_blocks(image, self.block_size)
         for transform, drawn in zip(reversed(self.transforms), reversed(parameters), strict=True):
-            blocks = transform.invert(drawn, jax.lax.optimization_barrier(blocks))
+            blocks = transform.invert(drawn, jax.lax.optimization_barrier(blocks), shape)
         return from_blocks(jax.lax.optimization_barrier(blocks), image.shape, self.block_size)

@@ -5,15 +5,15 @@ import dataclasses
 import numpy as np
 
 from dkjax.cipher import Scheme, schemes
-from dkjax.cipher.blocks import block_counts
+from dkjax.cipher.blocks import block_shape
 from dkjax.collaborative.client import Client
 from dkjax.collaborative.observer import Observer
-from dkjax.config import ArmConfig, SimulationConfig, fixed_count
+from dkjax.config import RESTRICTED_SCHEMES, ArmConfig, SimulationConfig, fixed_count
 from dkjax.data import Records, Source, Subset, open_source, read_all
 from dkjax.data.batches import take
 from dkjax.data.partition import partition
 from dkjax.data.split import generator
-from dkjax.errors import DataError
+from dkjax.errors import ConfigError, DataError
 from dkjax.prng import check_prng
 
 
@@ -49,7 +49,7 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
         What all arms have in common.
 
     Raises:
-        ConfigError: a scheme does not fit the images, or the keys' PRNG is refused.
+        ArgumentError: a scheme or the model's patch size does not fit the images, or the keys' PRNG is refused.
         DataError: images are missing or damaged, or a client would have none.
     """
     check_prng(config.keys.prng)
@@ -67,6 +67,7 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
     }
     image_shape = sources["train"].image_shape
     arm_schemes = {arm.name: _scheme(config, arm, image_shape) for arm in config.arms}
+    _check_patches(config, image_shape)
     limits = {"train": config.data.train_images, "test": config.data.test_images}
     records: dict[str, Records] = {}
     for split, source in sources.items():
@@ -98,18 +99,28 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
 
 
 def _scheme(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, int]) -> Scheme | None:
-    num_blocks, block_values = block_counts(image_shape, config.scheme.block_size)
+    name, block_size = config.scheme.name, config.scheme.block_size
+    shape = block_shape(image_shape, block_size)
     if arm.kind == "plain":
         return None
-    fixed_blocks = config.scheme.fixed_blocks if arm.fixed_blocks is None else arm.fixed_blocks
-    fixed_pixels = config.scheme.fixed_pixels if arm.fixed_pixels is None else arm.fixed_pixels
-    scheme = schemes.disposable(
-        config.scheme.block_size,
-        fixed_blocks=fixed_count(fixed_blocks, num_blocks),
-        fixed_pixels=fixed_count(fixed_pixels, block_values),
-    )
-    scheme.check(image_shape)
+    parameters = {"block_size": block_size}
+    if name in RESTRICTED_SCHEMES:
+        fixed_blocks = config.scheme.fixed_blocks if arm.fixed_blocks is None else arm.fixed_blocks
+        fixed_pixels = config.scheme.fixed_pixels if arm.fixed_pixels is None else arm.fixed_pixels
+        parameters["fixed_blocks"] = fixed_count(fixed_blocks, shape.num_blocks)
+        parameters["fixed_pixels"] = fixed_count(fixed_pixels, shape.values)
+    scheme = schemes.by_name(name, **parameters)
+    scheme.check(image_shape, np.uint8)
     return scheme
+
+
+def _check_patches(config: SimulationConfig, image_shape: tuple[int, int, int]) -> None:
+    for name, side in zip(("height", "width"), image_shape[:2], strict=True):
+        if side % config.patch_size:
+            raise ConfigError(
+                f"model.patch_size={config.patch_size} does not divide {name}={side}: choose another, "
+                "or set data.image_size to a multiple of it"
+            )
 
 
 def _limited(source: Source, limit: int | None, seed: int) -> Source:

@@ -53,7 +53,8 @@ def simulate(config: SimulationConfig, workdir: Path, observer: Observer | None 
     observer = observer or Observer()
     setting = prepare(config, observer)
     num_records = sum(len(client.records["label"]) for client in setting.clients)
-    model = vit(patch_size=config.scheme.block_size, num_classes=len(setting.class_names), **config.model.model_dump())
+    settings = config.model.model_dump() | {"patch_size": config.patch_size}
+    model = vit(num_classes=len(setting.class_names), **settings)
     trainer = make_trainer(config.train, model, num_records)
     notes = _notes(config)
     for note in notes:

@@ -19,21 +19,20 @@ def rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
         results: what `dkjax.collaborative.simulate` returns.
 
     Returns:
-        The headings, and a row for each arm: its fixed positions of all, whose images share a key, test accuracy in
-        percent (with the standard deviation over several runs), mean SSIM of plain and uploaded images, bytes all
-        clients upload, seconds of a run.
+        The headings, and a row for each arm: its fixed positions of all, if its scheme has such, whose images share a
+        key, test accuracy in percent (with the standard deviation over several runs), mean SSIM of plain and uploaded
+        images, bytes all clients upload, seconds of a run.
     """
     height, width, channels = results["data"]["image_shape"]
     block_size = results["config"]["scheme"]["block_size"]
     num_blocks, block_values = (height // block_size) * (width // block_size), block_size**2 * channels
     table = [_HEADINGS]
     for arm in results["arms"]:
-        encrypted = arm["scheme"] is not None
         table.append(
             (
                 arm["name"],
-                f"{arm['fixed_blocks']}/{num_blocks}" if encrypted else "-",
-                f"{arm['fixed_pixels']}/{block_values}" if encrypted else "-",
+                _share(arm["fixed_blocks"], num_blocks),
+                _share(arm["fixed_pixels"], block_values),
                 _KEY_FOR[arm["keys"]],
                 *(_accuracy(arm["test_accuracy"].get(view)) for view in _VIEWS),
                 "-" if arm["ssim"] is None else f"{arm['ssim']:.2f}",
@@ -93,6 +92,10 @@ def _rendered(columns: list[tuple[str, ...]]) -> Table:
     for row in list(zip(*columns, strict=True))[1:]:
         table.add_row(*row)
     return table
+
+
+def _share(fixed: int | None, total: int) -> str:
+    return "-" if fixed is None else f"{fixed}/{total}"
 
 
 def _accuracy(spread: dict[str, Any] | None) -> str:

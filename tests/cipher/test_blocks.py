@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dkjax.cipher.blocks import block_counts, from_blocks, to_blocks
+from dkjax.cipher.blocks import BlockShape, block_shape, from_blocks, to_blocks
 from dkjax.errors import ArgumentError
 
 CASES = [((4, 4, 1), 4), ((4, 6, 3), 2), ((15, 5, 5), 5), ((3, 2, 3), 1), ((32, 16, 3), 16)]
@@ -31,7 +31,8 @@ def cut_by_the_definition(image: np.ndarray, block_size: int) -> np.ndarray:
 def test_order_of_values(shape, block_size):
     image = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
     blocks = to_blocks(jnp.array(image), block_size)
-    assert blocks.shape == block_counts(shape, block_size)
+    expected = block_shape(shape, block_size)
+    assert blocks.shape == (expected.num_blocks, expected.values)
     np.testing.assert_array_equal(blocks, cut_by_the_definition(image, block_size))
 
 
@@ -41,8 +42,9 @@ def test_put_together_again(shape, block_size):
     np.testing.assert_array_equal(from_blocks(to_blocks(image, block_size), shape, block_size), image)
 
 
-def test_counts_of_the_paper():
-    assert block_counts((224, 224, 3), 16) == (196, 768)
+def test_shape_of_the_paper():
+    assert block_shape((224, 224, 3), 16) == BlockShape(num_blocks=196, block_size=16, channels=3)
+    assert block_shape((224, 224, 3), 16).values == 768
 
 
 @pytest.mark.parametrize(
@@ -59,4 +61,4 @@ def test_counts_of_the_paper():
 )
 def test_what_cannot_be_cut(shape, block_size, message):
     with pytest.raises(ArgumentError, match=message):
-        block_counts(shape, block_size)
+        block_shape(shape, block_size)

@@ -11,17 +11,32 @@ from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 from dkjax.errors import ArgumentError
 
 
+@pytest.mark.parametrize("scheme", [schemes.disposable, schemes.horio])
 @pytest.mark.parametrize("name", ["fixed_blocks", "fixed_pixels"])
 @pytest.mark.parametrize("bad", [-1, True, 1.0, "3", None])
-def test_bad_counts(name, bad):
+def test_bad_counts(scheme, name, bad):
     with pytest.raises(ArgumentError, match=f"{name} must be a whole number, at least 0, got {bad!r}"):
-        schemes.disposable(**{name: bad})
+        scheme(**{name: bad})
 
 
 @pytest.mark.parametrize("bad", [0, -16, True, 16.0, "16"])
-def test_bad_block_size(bad):
+@pytest.mark.parametrize("name", schemes.NAMES)
+def test_bad_block_size(name, bad):
     with pytest.raises(ArgumentError, match=f"block_size must be a whole number of pixels, at least 1, got {bad!r}"):
-        schemes.disposable(bad)
+        schemes.by_name(name, block_size=bad)
+
+
+def test_by_name():
+    assert set(schemes.NAMES) | {"NAMES", "Scheme", "by_name"} == set(schemes.__all__)
+    for name in schemes.NAMES:
+        assert schemes.by_name(name) == getattr(schemes, name)()
+        assert schemes.by_name(name).name == name
+        assert schemes.by_name(name, block_size=7).block_size == 7
+    assert schemes.by_name("horio", fixed_blocks=3) == schemes.horio(fixed_blocks=3)
+    with pytest.raises(ArgumentError, match="there is no scheme 'rot13'; known are disposable, horio"):
+        schemes.by_name("rot13")
+    with pytest.raises(ArgumentError, match="the scheme qi has no parameter fixed_blocks: it takes block_size"):
+        schemes.by_name("qi", fixed_blocks=3)
 
 
 def test_counts_beyond_the_image_are_refused_on_use():
@@ -48,7 +63,7 @@ def test_repr_shows_the_parameters_and_nothing_else():
     )
 
 
-@pytest.mark.parametrize("name", ["encryption", "schemes"])
+@pytest.mark.parametrize("name", ["encryption", "schemes.registry", *(f"schemes.{name}" for name in schemes.NAMES)])
 def test_doctests(name):
     failed, attempted = doctest.testmod(importlib.import_module(f"dkjax.cipher.{name}"))
     assert attempted > 0

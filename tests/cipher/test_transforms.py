@@ -1,4 +1,4 @@
-"""The two transforms: what moves, that it can be undone, and that neither cares for the other."""
+"""Transforms that only move values: what moves, that it can be undone, and that neither cares for the other."""
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +7,12 @@ import pytest
 
 from dkjax import prng
 from dkjax.cipher import permutations
+from dkjax.cipher.blocks import BlockShape
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 from dkjax.errors import ArgumentError
 
-NUM_BLOCKS, BLOCK_VALUES = 6, 10
+SHAPE = BlockShape(num_blocks=6, block_size=1, channels=10)
+NUM_BLOCKS, BLOCK_VALUES = SHAPE.num_blocks, SHAPE.values
 BLOCKS = np.arange(NUM_BLOCKS * BLOCK_VALUES, dtype=np.int32).reshape(NUM_BLOCKS, BLOCK_VALUES)
 BLOCK_ORDER = np.array([2, 0, 1, 3, 5, 4], np.int32)
 PIXEL_ORDER = np.array([9, 1, 0, 3, 2, 4, 5, 8, 6, 7], np.int32)
@@ -22,15 +24,17 @@ MOVES = [
 
 @pytest.mark.parametrize(("transform", "order", "moved"), MOVES)
 def test_apply_gathers_and_invert_undoes(transform, order, moved):
-    np.testing.assert_array_equal(transform.apply(jnp.array(order), jnp.array(BLOCKS)), moved)
-    np.testing.assert_array_equal(transform.invert(jnp.array(order), jnp.array(moved)), BLOCKS)
+    np.testing.assert_array_equal(transform.apply(jnp.array(order), jnp.array(BLOCKS), SHAPE), moved)
+    np.testing.assert_array_equal(transform.invert(jnp.array(order), jnp.array(moved), SHAPE), BLOCKS)
 
 
 def test_they_commute():
     blocks, block_order, pixel_order = map(jnp.array, (BLOCKS, BLOCK_ORDER, PIXEL_ORDER))
-    scrambled_first = PixelPermutation().apply(pixel_order, BlockScrambling().apply(block_order, blocks))
-    permuted_first = BlockScrambling().apply(block_order, PixelPermutation().apply(pixel_order, blocks))
-    np.testing.assert_array_equal(scrambled_first, permuted_first)
+    scrambled = BlockScrambling().apply(block_order, blocks, SHAPE)
+    permuted = PixelPermutation().apply(pixel_order, blocks, SHAPE)
+    np.testing.assert_array_equal(
+        PixelPermutation().apply(pixel_order, scrambled, SHAPE), BlockScrambling().apply(block_order, permuted, SHAPE)
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,9 +44,9 @@ def test_they_commute():
 )
 def test_draws_and_counts_restricted_permutations(transform, n):
     key = prng.wrap_key(jnp.array([1, 2], jnp.uint32), "threefry2x32")
-    drawn = jax.jit(lambda key: transform.sample(key, NUM_BLOCKS, BLOCK_VALUES))(key)
+    drawn = jax.jit(lambda key: transform.sample(key, SHAPE))(key)
     np.testing.assert_array_equal(drawn, jax.jit(lambda key: permutations.sample(key, n, transform.fixed))(key))
-    assert transform.count(NUM_BLOCKS, BLOCK_VALUES) == permutations.count(n, transform.fixed)
+    assert transform.count(SHAPE) == permutations.count(n, transform.fixed)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,6 @@ def test_draws_and_counts_restricted_permutations(transform, n):
 )
 def test_no_more_positions_stay_than_there_are(transform, message):
     total = NUM_BLOCKS if transform is BlockScrambling else BLOCK_VALUES
-    transform(total).check(NUM_BLOCKS, BLOCK_VALUES)
+    transform(total).check(SHAPE)
     with pytest.raises(ArgumentError, match=message):
-        transform(total + 1).check(NUM_BLOCKS, BLOCK_VALUES)
+        transform(total + 1).check(SHAPE)

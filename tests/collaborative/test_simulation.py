@@ -334,6 +334,33 @@ def test_a_planted_key_would_be_found(spelling: int, whole: dict, tmp_path: Path
     assert found_keys(tmp_path, whole["keys"]) == ["planted"]
 
 
+# Schemes
+
+
+@pytest.mark.parametrize("name", ["etc", "le", "pe"])
+def test_another_scheme(name: str, tmp_path: Path) -> None:
+    """Blocks that are smaller than the ViT's patches, too."""
+    sizes = {"etc": 8, "le": 4, "pe": 1}
+    settings = config(
+        ("disposable", "client_key", "shared_key"), model={"patch_size": 8}, train={"epochs": 1, "runs": 1}
+    )
+    tree = resolved(settings)
+    tree["scheme"] = {"name": name, "block_size": sizes[name]}
+    results = simulate(parse_config(tree), tmp_path)
+    for arm in results["arms"]:
+        assert (arm["scheme"], arm["fixed_pixels"]) == (name, None)
+        assert arm["key_space_bits"]["transform"] > 10
+        with np.load(tmp_path / "arms" / arm["name"] / "run-0" / "seen.npz") as samples:
+            assert samples["seen"].dtype == np.uint8
+            assert not np.array_equal(samples["plain"], samples["seen"])
+
+
+def test_patches_that_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.patch_size=3 does not divide height=16: choose another"):
+        simulate(config(("plain",), model={"patch_size": 3}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 # Rounds
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import optax
 import pytest
 
+from dkjax.cipher import encrypt as cipher_encrypt
+from dkjax.cipher import sample, schemes
 from dkjax.errors import ArgumentError
-from dkjax.models.adaptation import adapt_embedding
+from dkjax.models.adaptation import adapt_embedding, adapt_embedding_orthogonal
 from dkjax.models.vit import Model, vit
 
 # One compilation for all tests that use equal models on images of one shape.
@@ -51,6 +53,76 @@ def test_adapted_model_reads_encrypted_images(pool, channels):
     adapted_logits = apply(model, adapt_embedding(params, blocks, pixels), encrypted)
     np.testing.assert_allclose(adapted_logits, plain_logits, atol=1e-5, rtol=1e-5)
     assert np.abs(apply(model, params, encrypted) - plain_logits).max() > 1e-2
+
+
+def make_matrix(channels, seed=0):
+    num_values = PATCH * PATCH * channels
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(num_values, num_values)))[0].astype(np.float32)
+
+
+def multiply(images, matrix):
+    """Every block, as a row vector, times the matrix."""
+    n, height, width, channels = images.shape
+    encrypted = np.empty_like(images)
+    for top, left in itertools.product(range(0, height, PATCH), range(0, width, PATCH)):
+        block = images[:, top : top + PATCH, left : left + PATCH].reshape(n, -1)
+        encrypted[:, top : top + PATCH, left : left + PATCH] = (block @ matrix).reshape(n, PATCH, PATCH, channels)
+    return encrypted
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_adapted_model_reads_images_under_an_orthogonal_matrix(pool, channels):
+    model, params, images, *_ = make(pool, channels)
+    matrix = make_matrix(channels)
+    encrypted = multiply(images, matrix)
+    plain_logits = apply(model, params, images)
+    adapted = adapt_embedding_orthogonal(params, matrix)
+    assert jax.tree.map(jnp.shape, adapted) == jax.tree.map(jnp.shape, params)
+    np.testing.assert_allclose(apply(model, adapted, encrypted), plain_logits, atol=1e-5, rtol=1e-5)
+    assert np.abs(apply(model, params, encrypted) - plain_logits).max() > 1e-2
+    # A transposed matrix is another one.
+    assert np.abs(apply(model, adapt_embedding_orthogonal(params, matrix.T), encrypted) - plain_logits).max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["horio", "orthogonal"])
+def test_adapts_to_what_the_cipher_samples(name):
+    model, params, images, *_ = make("token", 3)
+    scheme = schemes.by_name(name, block_size=PATCH)
+    key = jax.random.key(5, impl="threefry2x32")
+    drawn = sample(scheme, key, images.shape[1:])
+    adapted = (adapt_embedding_orthogonal if name == "orthogonal" else adapt_embedding)(params, *drawn)
+    encrypted = cipher_encrypt(scheme, key, images)
+    np.testing.assert_allclose(apply(model, adapted, encrypted), apply(model, params, images), atol=1e-5, rtol=1e-5)
+
+
+def test_transposed_matrix_restores_the_parameters():
+    _, params, *_ = make("token", 3)
+    matrix = make_matrix(3)
+    restored = adapt_embedding_orthogonal(jax.jit(adapt_embedding_orthogonal)(params, matrix), matrix.T)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), restored, params)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda m: m[:-1], r"matrix must have shape \(48, 48\).*got \(47, 48\)$"),
+        (lambda m: m[None], r"got \(1, 48, 48\): these are the draws of several keys"),
+        (lambda m: m.astype(np.int32), r"matrix must hold floating point numbers; got int32"),
+        (lambda m: 2 * m, r"matrix must be orthogonal"),
+    ],
+)
+def test_matrices_that_are_refused(change, text):
+    _, params, *_ = make("token", 3)
+    with pytest.raises(ArgumentError, match=text):
+        adapt_embedding_orthogonal(params, change(make_matrix(3)))
+
+
+def test_no_embedding_undoes_the_permutations_of_several_keys():
+    _, params, _, blocks, pixels = make("token", 3)
+    for drawn in ((np.stack([blocks, blocks]), pixels), (blocks, np.stack([pixels, pixels]))):
+        with pytest.raises(ArgumentError, match="draws of several keys, and no single embedding undoes more than one"):
+            adapt_embedding(params, *drawn)
 
 
 @pytest.mark.parametrize("wrong", ["blocks", "pixels"])

@@ -56,6 +56,12 @@ def test_rows(runs: int, spread: str) -> None:
     ]
 
 
+def test_a_scheme_without_restriction_has_no_fixed_positions() -> None:
+    of_le = results()
+    of_le["arms"][1] |= {"scheme": "le", "fixed_blocks": None, "fixed_pixels": None}
+    assert rows(of_le)[2][:4] == ("disposable", "-", "-", "image")
+
+
 def test_markdown() -> None:
     lines = as_markdown(results()).splitlines()
     assert len(lines) == 2 + 4

@@ -1,0 +1,21 @@
+"""The small reversible steps that a scheme is made of, one a file."""
+
+from dkjax.cipher.transforms.block_scrambling import BlockScrambling
+from dkjax.cipher.transforms.colour_shuffling import ColourShuffling
+from dkjax.cipher.transforms.negative_positive import NegativePositive
+from dkjax.cipher.transforms.nibble_shuffling import NibbleShuffling
+from dkjax.cipher.transforms.orthogonal_matrix import OrthogonalMatrix
+from dkjax.cipher.transforms.pixel_permutation import PixelPermutation
+from dkjax.cipher.transforms.rotation_flip import RotationFlip
+from dkjax.cipher.transforms.transform import Transform
+
+__all__ = [
+    "BlockScrambling",
+    "ColourShuffling",
+    "NegativePositive",
+    "NibbleShuffling",
+    "OrthogonalMatrix",
+    "PixelPermutation",
+    "RotationFlip",
+    "Transform",
+]
