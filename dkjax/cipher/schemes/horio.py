@@ -14,8 +14,8 @@ def horio(block_size: int = 16, *, fixed_blocks: SupportsIndex = 0, fixed_pixels
     the bytes are equal.
 
     What is known of its protection: what holds for `disposable`, and the shared key besides: one known pair of plain
-    and encrypted image reveals the permutations of all images. With the key, `dkjax.models.adaptation.adapt_embedding` turns a
-    ViT for plain images into one for encrypted images, exactly.
+    and encrypted image reveals the permutations of all images. With the key,
+    `dkjax.models.adaptation.adapt_embedding` turns a ViT for plain images into one for encrypted images, exactly.
 
     Args:
         block_size: the side `M` of a block in pixels; the ViT's patch size.
