@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dkjax import keys
-    from dkjax.cipher import decrypt, encrypt, key_space_bits, schemes
+    from dkjax.cipher import decrypt, encrypt, encrypt_batches, key_space_bits, schemes
 
 __version__ = "0.1.0"
 
@@ -17,10 +17,11 @@ _HOMES = {
     "schemes": "dkjax.cipher.schemes",
     "encrypt": "dkjax.cipher",
     "decrypt": "dkjax.cipher",
+    "encrypt_batches": "dkjax.cipher",
     "key_space_bits": "dkjax.cipher",
 }
 
-__all__ = ["__version__", "decrypt", "encrypt", "key_space_bits", "keys", "schemes"]
+__all__ = ["__version__", "decrypt", "encrypt", "encrypt_batches", "key_space_bits", "keys", "schemes"]
 
 
 def __getattr__(name: str) -> Any:

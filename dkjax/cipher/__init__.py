@@ -3,5 +3,6 @@
 from dkjax.cipher import schemes
 from dkjax.cipher.encryption import decrypt, encrypt, key_space_bits, sample
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.stream import encrypt_batches
 
-__all__ = ["Scheme", "decrypt", "encrypt", "key_space_bits", "sample", "schemes"]
+__all__ = ["Scheme", "decrypt", "encrypt", "encrypt_batches", "key_space_bits", "sample", "schemes"]

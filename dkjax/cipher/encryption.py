@@ -57,8 +57,7 @@ def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
 
     Source: Aso, Shiota, Kiya 2024, arXiv 2408.05737.
     """
-    images = _checked(scheme, image_keys, images)
-    return _run(scheme, image_keys, images, False)
+    return _encrypt_or_decrypt(scheme, image_keys, images, inverse=False)
 
 
 def decrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
@@ -77,8 +76,7 @@ def decrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
         ArgumentError: as `encrypt`.
         KeyDiscardedError: as `encrypt`.
     """
-    images = _checked(scheme, image_keys, images)
-    return _run(scheme, image_keys, images, True)
+    return _encrypt_or_decrypt(scheme, image_keys, images, inverse=True)
 
 
 def sample(scheme: Scheme, image_key: jax.Array, image_shape: tuple[int, ...]) -> Parameters:
@@ -140,8 +138,14 @@ def _sample(scheme: Scheme, image_key: jax.Array, image_shape: tuple[int, ...]) 
     return scheme.sample(image_key, image_shape)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _run(scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse: bool) -> jax.Array:
+def _encrypt_or_decrypt(scheme: Scheme, image_keys: jax.Array, images: Any, inverse: bool) -> jax.Array:
+    on_device = _checked(scheme, image_keys, images)
+    # What was copied to an accelerator for this call alone is memory for the result. A CPU may not have copied it.
+    ours = not isinstance(images, jax.Array) and jax.default_backend() != "cpu"
+    return (_run_donating if ours else _run)(scheme, image_keys, on_device, inverse)
+
+
+def _run_once(scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse: bool) -> jax.Array:
     """Draw the parameters at the shape of the keys, then apply them at the shape of the images."""
     image_shape = images.shape[-3:]
     draw = functools.partial(scheme.sample, image_shape=image_shape)
@@ -154,6 +158,10 @@ def _run(scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse: bool
         shared = not image_keys.shape or axis in shared_axes
         run = jax.vmap(run, in_axes=(None if shared else 0, 0))
     return run(draw(own_keys), images)
+
+
+_run = jax.jit(_run_once, static_argnums=(0, 3))
+_run_donating = jax.jit(_run_once, static_argnums=(0, 3), donate_argnums=2)
 
 
 def _checked(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:

@@ -7,6 +7,7 @@ its edges: a reshape that is fused into the step makes every value compute its p
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
@@ -16,8 +17,17 @@ def fenced(step: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """Return the step as a call that XLA may not inline; under `vmap` it is one call for the whole batch."""
     apart = jax.jit(step)
 
-    def call(*arrays: jax.Array) -> jax.Array:
+    def call(*arrays: Any) -> jax.Array:
         with set_xla_metadata(inlineable="false"):
             return apart(*arrays)
+
+    return call
+
+
+def apart_on_cpu(step: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Return the step fenced where the program is compiled for CPU, and as it is elsewhere."""
+
+    def call(*arrays: Any) -> jax.Array:
+        return jax.lax.platform_dependent(*arrays, cpu=fenced(step), default=step)
 
     return call

@@ -20,7 +20,9 @@ from dkjax.cipher.blocks import from_blocks, to_blocks
 from dkjax.cipher.fence import fenced
 
 
-def permute(image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array, block_size: int) -> jax.Array:
+def permute(
+    image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array, *, block_size: int
+) -> jax.Array:
     """Reorder the blocks of one image, and the values inside each block.
 
     Args:

@@ -1,14 +1,18 @@
 """What a scheme is: a block size and the transforms applied one after the other."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from jax.typing import DTypeLike
 
+from dkjax.cipher import kernels, permutations
 from dkjax.cipher.blocks import block_shape, from_blocks, to_blocks
-from dkjax.cipher.transforms import Transform
+from dkjax.cipher.fence import apart_on_cpu
+from dkjax.cipher.transforms import BlockScrambling, PixelPermutation, Transform
 from dkjax.errors import ArgumentError
 
 Parameters = tuple[Any, ...]
@@ -50,17 +54,28 @@ class Scheme:
 
     def apply(self, parameters: Parameters, image: jax.Array) -> jax.Array:
         """Encrypt one image `[H, W, C]`."""
-        shape = block_shape(image.shape, self.block_size)
-        blocks = to_blocks(image, self.block_size)
-        for transform, drawn in zip(self.transforms, parameters, strict=True):
-            # XLA would fuse one gather into the next and do it again for every value that reads from it.
-            blocks = transform.apply(drawn, jax.lax.optimization_barrier(blocks), shape)
-        return from_blocks(jax.lax.optimization_barrier(blocks), image.shape, self.block_size)
+        if self._only_permutes:
+            blocks, pixels = parameters
+            return kernels.permute(image, blocks, pixels, block_size=self.block_size)
+        steps = [transform.apply for transform in self.transforms]
+        return self._run(steps, parameters, image)
 
     def invert(self, parameters: Parameters, image: jax.Array) -> jax.Array:
         """Decrypt one image `[H, W, C]`."""
+        if self._only_permutes:
+            blocks, pixels = map(permutations.invert, parameters)
+            return kernels.permute(image, blocks, pixels, block_size=self.block_size)
+        steps = [transform.invert for transform in reversed(self.transforms)]
+        return self._run(steps, parameters[::-1], image)
+
+    @property
+    def _only_permutes(self) -> bool:
+        """Whether the scheme is the two permutations that have kernels of their own; they commute."""
+        return [type(transform) for transform in self.transforms] == [BlockScrambling, PixelPermutation]
+
+    def _run(self, steps: list[Callable[..., jax.Array]], parameters: Parameters, image: jax.Array) -> jax.Array:
         shape = block_shape(image.shape, self.block_size)
-        blocks = to_blocks(image, self.block_size)
-        for transform, drawn in zip(reversed(self.transforms), reversed(parameters), strict=True):
-            blocks = transform.invert(drawn, jax.lax.optimization_barrier(blocks), shape)
-        return from_blocks(jax.lax.optimization_barrier(blocks), image.shape, self.block_size)
+        blocks = apart_on_cpu(functools.partial(to_blocks, block_size=self.block_size))(image)
+        for step, drawn in zip(steps, parameters, strict=True):
+            blocks = apart_on_cpu(functools.partial(step, shape=shape))(drawn, blocks)
+        return from_blocks(blocks, image.shape, self.block_size)

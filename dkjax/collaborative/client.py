@@ -1,11 +1,12 @@
 """What a client does: encrypt its images and hand them over. It needs no more part in the training."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 
-from dkjax.cipher import Scheme, encrypt
+from dkjax.cipher import Scheme, encrypt_batches
 from dkjax.data import Records
 from dkjax.keys import require_live
 
@@ -85,11 +86,15 @@ def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Arr
     require_live(image_keys)
     images = records["image"]
     encrypted = np.empty_like(images)
+    firsts = range(0, len(images), _CHUNK)
+    for first, chunk in zip(firsts, encrypt_batches(scheme, _chunks(images, image_keys)), strict=True):
+        encrypted[first : first + _CHUNK] = chunk[: len(images) - first]
+    return {"image": encrypted, "label": records["label"]}
+
+
+def _chunks(images: np.ndarray, image_keys: jax.Array) -> Iterator[tuple[jax.Array, np.ndarray]]:
+    """Pair keys with images, a chunk at a time; the last is filled up with repetitions of its first image and key."""
     for first in range(0, len(images), _CHUNK):
-        # The last chunk is filled up with repetitions of its first image and key, which are cut off again.
         indices = np.arange(first, first + _CHUNK)
         indices[indices >= len(images)] = first
-        keys = image_keys[indices] if image_keys.shape else image_keys
-        chunk = encrypt(scheme, keys, images[indices])
-        encrypted[first : first + _CHUNK] = np.asarray(chunk)[: len(images) - first]
-    return {"image": encrypted, "label": records["label"]}
+        yield image_keys[indices] if image_keys.shape else image_keys, images[indices]

@@ -24,7 +24,9 @@ def drawn(shape: tuple[int, int, int], block_size: int, batch: int) -> tuple[np.
 def expected(image: np.ndarray, blocks: np.ndarray, pixels: np.ndarray, m: int) -> np.ndarray:
     height, width, channels = image.shape
     cut = [
-        image[row : row + m, column : column + m].reshape(-1) for row in range(0, height, m) for column in range(0, width, m)
+        image[row : row + m, column : column + m].reshape(-1)
+        for row in range(0, height, m)
+        for column in range(0, width, m)
     ]
     out = np.empty_like(image)
     for place, source in enumerate(blocks):
