@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dkjax import keys
+    from dkjax import torch as torch
     from dkjax.cipher import decrypt, encrypt, key_space_bits, schemes
 
 __version__ = "0.1.0"
 
+# `torch` is in no list of names: to look at every name of the package must not need PyTorch.
 _HOMES = {
     "keys": "dkjax.keys",
     "schemes": "dkjax.cipher.schemes",
     "encrypt": "dkjax.cipher",
     "decrypt": "dkjax.cipher",
     "key_space_bits": "dkjax.cipher",
+    "torch": "dkjax.torch",
 }
 
 __all__ = ["__version__", "decrypt", "encrypt", "key_space_bits", "keys", "schemes"]

@@ -15,6 +15,7 @@ ROOMS = (
     "prng",
     "keys",
     "cipher",
+    "torch",
     "data",
     "models",
     "train",
