@@ -27,7 +27,7 @@ def print_encryption(result: dict[str, Any]) -> None:
             for row in case["contenders"]
         ]
         title = str(Case(case["size"], case["batch"], case["dtype"], case["keys"]))
-        headings = ("images/s", "GB/s", "device\ncopy", "host\ncopy", *_TIMES)
+        headings = ("images/s", "GB/s", "of\ndevice\ncopy", "of\nhost\ncopy", *_TIMES)
         console.print(_table(title, headings, rows))
     growth = result["growth"]
     if growth:
