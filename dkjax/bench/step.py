@@ -12,7 +12,7 @@ import dkjax
 from dkjax.bench import machine
 from dkjax.bench.timing import take_turns
 from dkjax.config import TrainConfig
-from dkjax.models import vit
+from dkjax.models.vit import vit
 from dkjax.train.mesh import data_mesh
 from dkjax.train.optimizer import optimizer
 from dkjax.train.state import TrainState, initial_state

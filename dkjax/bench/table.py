@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 
@@ -27,8 +28,8 @@ def print_encryption(result: dict[str, Any]) -> None:
             for row in case["contenders"]
         ]
         title = str(Case(case["size"], case["batch"], case["dtype"], case["keys"]))
-        headings = ("images/s", "GB/s", "of\ndevice\ncopy", "of\nhost\ncopy", *_TIMES)
-        console.print(_table(title, headings, rows))
+        headings = ("images/s", "GB/s", *_SHARES, *_TIMES)
+        _print_table(console, title, headings, rows)
     growth = result["growth"]
     if growth:
         by_batch = [
@@ -41,7 +42,7 @@ def print_encryption(result: dict[str, Any]) -> None:
             for row in growth["rows"]
         ]
         title = f"dkjax, chacha20, {growth['size']} px, {growth['dtype']}: time grows as batch^{growth['exponent']:.2f}"
-        console.print(_table(title, ("images/s", "us an\nimage", *_TIMES), by_batch))
+        _print_table(console, title, ("images/s", "us an\nimage", *_TIMES), by_batch)
 
 
 def print_step(result: dict[str, Any]) -> None:
@@ -50,14 +51,16 @@ def print_step(result: dict[str, Any]) -> None:
     console.print(_machine(result))
     rows = [(row["name"], f"{row['images_per_second']:,.1f}", *_times(row)) for row in result["rows"]]
     title = f"ViT-{result['variant']}, {result['dtype']}, {result['size']} px, {result['batch']} images a step"
-    console.print(_table(title, ("images/s", *_TIMES), rows))
+    _print_table(console, title, ("images/s", *_TIMES), rows)
     console.print(
         f"Encryption is {result['share_by_difference']:.1%} of the plain step by the difference of the two steps, "
         f"{result['share_alone']:.1%} by itself.",
     )
 
 
+_SHARES = ("of\ndevice\ncopy", "of\nhost\ncopy")
 _TIMES = ("median\nms", "fastest\nms", "first\ncall s")
+_LEFT_OUT_FIRST = (_TIMES[2], _SHARES[1], _TIMES[1], _SHARES[0], _TIMES[0])
 
 
 def _times(row: dict[str, Any]) -> tuple[str, str, str]:
@@ -85,11 +88,23 @@ def _console() -> Console:
     return console
 
 
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def _print_table(console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; on a narrow terminal columns are left out rather than numbers cut."""
+    left_out: set[str] = set()
+    unbounded = console.options.update(width=1000)
+    for heading in _LEFT_OUT_FIRST:
+        if Measurement.get(console, unbounded, _table(headings, rows, left_out)).maximum > console.width:
+            left_out.add(heading)
+    console.print(title)
+    console.print(_table(headings, rows, left_out))
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], left_out: set[str]) -> Table:
+    places = [place for place, heading in enumerate(headings) if heading not in left_out]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("", min_width=26, no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right", min_width=8, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
+    for place in places:
+        table.add_column(headings[place], justify="right", min_width=8, no_wrap=True)
+    for name, *numbers in rows:
+        table.add_row(name, *(numbers[place] for place in places))
     return table
