@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dkjax import keys
+    from dkjax import torch as torch
     from dkjax.cipher import decrypt, encrypt, encrypt_batches, key_space_bits, schemes
 
 __version__ = "0.1.0"
 
+# `torch` is in no list of names: to look at every name of the package must not need PyTorch.
 _HOMES = {
     "keys": "dkjax.keys",
     "schemes": "dkjax.cipher.schemes",
@@ -19,6 +21,7 @@ _HOMES = {
     "decrypt": "dkjax.cipher",
     "encrypt_batches": "dkjax.cipher",
     "key_space_bits": "dkjax.cipher",
+    "torch": "dkjax.torch",
 }
 
 __all__ = ["__version__", "decrypt", "encrypt", "encrypt_batches", "key_space_bits", "keys", "schemes"]

@@ -27,6 +27,12 @@ class DataError(DkjaxError, ValueError):
     exit_code = 4
 
 
+class MissingPackageError(DkjaxError, ImportError):
+    """A package that only this part of dkjax needs is not installed."""
+
+    exit_code = 2
+
+
 class KeyDiscardedError(DkjaxError, RuntimeError):
     """A cipher key was used after it had been discarded."""
 

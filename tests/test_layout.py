@@ -15,6 +15,7 @@ ROOMS = (
     "prng",
     "keys",
     "cipher",
+    "torch",
     "data",
     "models",
     "train",
@@ -22,6 +23,7 @@ ROOMS = (
     "federated",
     "attacks",
     "report",
+    "bench",
     "cli",
 )
 """From the top down: a room imports only rooms above it, and itself."""

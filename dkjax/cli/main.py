@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 import dkjax
+from dkjax.cli.bench import bench
 from dkjax.cli.simulate import simulate
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(simulate)
+app.add_typer(bench, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

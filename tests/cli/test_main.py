@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-c", "from dkjax.cli.main import main; main()"]
 def test_help(option: str) -> None:
     result = CliRunner().invoke(app, [option])
     assert (result.exit_code, result.stderr) == (0, "")
-    for word in ("simulate", "--version", "--debug", "--help"):
+    for word in ("simulate", "bench", "--version", "--debug", "--help"):
         assert word in result.stdout
 
 
@@ -45,10 +45,11 @@ def test_without_a_command_help_is_shown() -> None:
         "import dkjax; dir(dkjax)",
         "from dkjax.cli.main import app; app(['--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['simulate', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['bench', 'encrypt', '--help'], standalone_mode=False)",
     ],
 )
 def test_jax_is_not_imported(program: str) -> None:
-    heavy = {"jax", "flax", "numpy", "matplotlib", "tensorflow_datasets"}
+    heavy = {"jax", "flax", "numpy", "matplotlib", "tensorflow_datasets", "torch"}
     check = f"{program}\nimport sys\nsys.exit(', '.join({heavy} & sys.modules.keys()) or 0)"
     run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (0, "")

@@ -1,0 +1,110 @@
+"""The measurements as tables for people, on stdout."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+
+def print_encryption(result: dict[str, Any]) -> None:
+    """Print what `measure_encryption` returned."""
+    from dkjax.bench.encryption import Case
+
+    console = _console()
+    console.print(_machine(result))
+    for case in result["cases"]:
+        rows = [
+            (
+                row["name"],
+                _number(row["images_per_second"]),
+                f"{row['gigabytes_per_second']:.2f}",
+                f"{row['share_of_device_copy']:.0%}",
+                f"{row['share_of_host_copy']:.0%}",
+                *_times(row),
+            )
+            for row in case["contenders"]
+        ]
+        title = str(Case(case["size"], case["batch"], case["dtype"], case["keys"]))
+        headings = ("images/s", "GB/s", *_SHARES, *_TIMES)
+        _print_table(console, title, headings, rows)
+    growth = result["growth"]
+    if growth:
+        by_batch = [
+            (
+                f"{row['batch']} images",
+                _number(row["images_per_second"]),
+                f"{1e6 * row['median_seconds'] / row['batch']:.0f}",
+                *_times(row),
+            )
+            for row in growth["rows"]
+        ]
+        title = f"dkjax, chacha20, {growth['size']} px, {growth['dtype']}: time grows as batch^{growth['exponent']:.2f}"
+        _print_table(console, title, ("images/s", "us an\nimage", *_TIMES), by_batch)
+
+
+def print_step(result: dict[str, Any]) -> None:
+    """Print what `measure_step` returned."""
+    console = _console()
+    console.print(_machine(result))
+    rows = [(row["name"], f"{row['images_per_second']:,.1f}", *_times(row)) for row in result["rows"]]
+    title = f"ViT-{result['variant']}, {result['dtype']}, {result['size']} px, {result['batch']} images a step"
+    _print_table(console, title, ("images/s", *_TIMES), rows)
+    console.print(
+        f"Encryption is {result['share_by_difference']:.1%} of the plain step by the difference of the two steps, "
+        f"{result['share_alone']:.1%} by itself.",
+    )
+
+
+_SHARES = ("of\ndevice\ncopy", "of\nhost\ncopy")
+_TIMES = ("median\nms", "fastest\nms", "first\ncall s")
+_LEFT_OUT_FIRST = (_TIMES[2], _SHARES[1], _TIMES[1], _SHARES[0], _TIMES[0])
+
+
+def _times(row: dict[str, Any]) -> tuple[str, str, str]:
+    return (
+        f"{1e3 * row['median_seconds']:,.2f}",
+        f"{1e3 * row['fastest_seconds']:,.2f}",
+        f"{row['first_call_seconds']:.2f}",
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _machine(result: dict[str, Any]) -> str:
+    device, versions = result["device"], result["versions"]
+    named = ", ".join(f"{name} {versions[name]}" for name in ("dkjax", "jax", "numpy", "torch") if name in versions)
+    return f"{device['kind']} ({device['platform']}), {result['cpu_cores']} CPU cores, {named}"
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 100  # a pipe or a file has no edge to fit
+    return console
+
+
+def _print_table(console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; on a narrow terminal columns are left out rather than numbers cut."""
+    left_out: set[str] = set()
+    unbounded = console.options.update(width=1000)
+    for heading in _LEFT_OUT_FIRST:
+        if Measurement.get(console, unbounded, _table(headings, rows, left_out)).maximum > console.width:
+            left_out.add(heading)
+    console.print(title)
+    console.print(_table(headings, rows, left_out))
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], left_out: set[str]) -> Table:
+    places = [place for place, heading in enumerate(headings) if heading not in left_out]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", min_width=26, no_wrap=True)
+    for place in places:
+        table.add_column(headings[place], justify="right", min_width=8, no_wrap=True)
+    for name, *numbers in rows:
+        table.add_row(name, *(numbers[place] for place in places))
+    return table

@@ -1,0 +1,74 @@
+"""`dkjax bench`: what encryption costs on this machine."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from dkjax.cli.errors import for_people
+
+bench = typer.Typer(help="Measure what encryption costs on this machine.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of the tables.")]
+
+
+@bench.command()
+@for_people
+def encrypt(
+    context: typer.Context,
+    sizes: Annotated[
+        list[int] | None,
+        typer.Option("--size", metavar="PX", help="Side of the images, 32, 224 or 512; may be repeated. All of them."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images of a call; 1024, 64 or 16 by default, by the size.")
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Timed calls of each contender; 15, quick 7.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only 224 px (or --size), uint8, a key for each image.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure `dkjax.encrypt` against NumPy, JAX and PyTorch code without it, and against copying the bytes.
+
+    From keys to encrypted bytes: every call gets fresh keys and draws its permutations from them. The contenders take
+    turns, so that other work on the machine slows all of them alike.
+    """
+    from dkjax.bench import encryption, measure_encryption, table
+
+    result = measure_encryption(
+        encryption.cases(sizes or (), batch, quick),
+        growth=encryption.GROWTH[:3] if quick else encryption.GROWTH,
+        rounds=repeats or (7 if quick else 15),
+        say=_say,
+    )
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        table.print_encryption(result)
+
+
+@bench.command()
+@for_people
+def step(
+    context: typer.Context,
+    variant: Annotated[
+        str | None, typer.Option(help="The ViT: mu, Ti, S, B or L, patches of 16 pixels; B on a GPU, else Ti.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 16,
+    size: Annotated[int, typer.Option(min=16, metavar="PX", help="Side of the images.")] = 224,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed steps of each.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what encrypting inside a training step of a ViT adds to the step."""
+    from dkjax.bench import measure_step, table
+
+    result = measure_step(variant, batch=batch, size=size, rounds=repeats, say=_say)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        table.print_step(result)
+
+
+def _say(text: str) -> None:
+    typer.echo(f"measuring {text}", err=True)
