@@ -3,11 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# PyTorch is compared with in an environment of its own, so that it never decides the core's versions.
-TORCH_VENV := .venv-torch
+# PyTorch is compared with, and TPUs are compiled for, in an environment of its own: neither decides the core's versions.
+EXTRA_VENV := .venv-extra
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint test-slow test-torch clean
+.PHONY: demo test lint test-slow test-extra clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dkjax simulate configs/quickstart.toml
@@ -23,8 +23,8 @@ lint: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
-test-torch: $(TORCH_VENV)/.dev
-	$(TORCH_VENV)/bin/python -m pytest -m torch
+test-extra: $(EXTRA_VENV)/.dev
+	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "torch or tpu"
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -36,10 +36,10 @@ $(VENV)/.dev: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.demo
 
-$(TORCH_VENV)/.dev: pyproject.toml
-	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python -m pip install --quiet '$(TORCH)' --editable '.[dev]'
+$(EXTRA_VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(EXTRA_VENV)
+	$(EXTRA_VENV)/bin/python -m pip install --quiet '$(TORCH)' --editable '.[dev,tpu]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) runs
+	rm -rf $(VENV) $(EXTRA_VENV) runs
