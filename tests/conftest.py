@@ -1,8 +1,31 @@
 """Every test runs on four CPU devices, without silent rank promotion, and with warnings as errors."""
 
+from collections.abc import Iterator
+
 import jax
+import pytest
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
+
+# What makes the bytes is compiled as it is for users.
+_AS_SHIPPED = {
+    "test_encryption",
+    "test_golden",
+    "test_kernels",
+    "test_keys",
+    "test_prng",
+    "test_stream",
+    "test_vectors",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compile in half the time: most programs of the tests run once."""
+    name = request.module.__name__.rpartition(".")[2]
+    jax.config.update("jax_disable_most_optimizations", name not in _AS_SHIPPED)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import dkjax
 from dkjax.bench import baselines, copies, machine
 from dkjax.bench.timing import Contender, Timing, take_turns
+from dkjax.cipher import Scheme
 from dkjax.errors import ConfigError
 
 BLOCK_SIZES = {32: 4, 224: 16, 512: 16}
@@ -85,6 +87,7 @@ def cases(sizes: Sequence[int] = (), batch: int | None = None, quick: bool = Fal
 def measure_encryption(
     listed: Sequence[Case],
     *,
+    schemes: Sequence[str] = (),
     growth: Sequence[float] = GROWTH,
     rounds: int = 15,
     say: Callable[[str], None] = lambda _: None,
@@ -93,6 +96,7 @@ def measure_encryption(
 
     Args:
         listed: what is encrypted, at least one case.
+        schemes: names of further schemes, measured with uint8 images at their own block sizes.
         growth: batches over which the cost is followed, in batches of a case: that of 224 px, or the first.
         rounds: timed calls of each contender, which take turns.
         say: is told what is measured next.
@@ -106,7 +110,7 @@ def measure_encryption(
     measured = []
     for case in listed:
         say(str(case))
-        measured.append(_measure(case, rounds))
+        measured.append(_measure(case, rounds, schemes))
     result = {"bench": "encrypt", **machine.describe(), "rounds": rounds, "cases": measured, "growth": None}
     followed = next((case for case in listed if case.size == 224), listed[0])
     batches = sorted({max(round(share * followed.batch), 1) for share in growth})
@@ -116,24 +120,25 @@ def measure_encryption(
     return result
 
 
-def _measure(case: Case, rounds: int) -> dict[str, Any]:
+def _measure(case: Case, rounds: int, schemes: Sequence[str]) -> dict[str, Any]:
     host_images = _images(case)
     device_images = jnp.asarray(host_images)
     with contextlib.ExitStack() as stack:
 
-        def encrypting(prng: str, **fixed: int) -> Contender:
+        def encrypting(prng: str, scheme: Scheme) -> Contender:
             keys = stack.enter_context(_fresh_keys(case, prng, rounds))
-            scheme = dkjax.schemes.disposable(case.block_size, **fixed)
             return lambda number: dkjax.encrypt(scheme, keys[number], device_images)
 
         num_blocks, block_values = (case.size // case.block_size) ** 2, case.block_size**2 * CHANNELS
+        disposable = functools.partial(dkjax.schemes.disposable, case.block_size)
+        restricted = disposable(fixed_blocks=3 * num_blocks // 4, fixed_pixels=3 * block_values // 4)
         contenders: dict[str, Contender] = {
-            "dkjax, chacha20": encrypting("chacha20"),
-            "dkjax, threefry2x32": encrypting("threefry2x32"),
-            "dkjax, chacha20, 75 % fixed": encrypting(
-                "chacha20", fixed_blocks=3 * num_blocks // 4, fixed_pixels=3 * block_values // 4
-            ),
+            "dkjax, chacha20": encrypting("chacha20", disposable()),
+            "dkjax, threefry2x32": encrypting("threefry2x32", disposable()),
+            "dkjax, chacha20, 75 % fixed": encrypting("chacha20", restricted),
         }
+        if case.dtype == "uint8":
+            contenders |= {f"dkjax, {name}": encrypting("chacha20", dkjax.schemes.by_name(name)) for name in schemes}
         plain_keys = stack.enter_context(_fresh_keys(case, "threefry2x32", rounds))
         contenders["jax permutation, 2 gathers"] = lambda number: baselines.plain_jax(
             plain_keys[number], device_images, case.block_size

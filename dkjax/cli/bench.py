@@ -23,6 +23,10 @@ def encrypt(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images of a call; 1024, 64 or 16 by default, by the size.")
     ] = None,
+    schemes: Annotated[
+        list[str] | None,
+        typer.Option("--scheme", metavar="NAME", help="Measure this scheme too, such as etc; may be repeated."),
+    ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Timed calls of each contender; 15, quick 7.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only 224 px (or --size), uint8, a key for each image.")
@@ -38,6 +42,7 @@ def encrypt(
 
     result = measure_encryption(
         encryption.cases(sizes or (), batch, quick),
+        schemes=schemes or (),
         growth=encryption.GROWTH[:3] if quick else encryption.GROWTH,
         rounds=repeats or (7 if quick else 15),
         say=_say,

@@ -61,12 +61,10 @@ def measured() -> Iterator[dict[str, Any]]:
         seen.append((scheme, np.asarray(jax.random.key_data(image_keys))))
         return encrypt(scheme, image_keys, images)
 
-    jax.config.update("jax_disable_most_optimizations", True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dkjax, "encrypt", spy)
         listed = [Case(32, 2), Case(32, 2, "float32", "shared")]
         result = measure_encryption(listed, growth=(0.5, 1), rounds=2, say=said.append)
-    jax.config.update("jax_disable_most_optimizations", False)
     yield {"result": result, "seen": seen, "said": said}
 
 

@@ -3,7 +3,6 @@
 import json
 import statistics
 
-import jax
 import pytest
 
 from dkjax.bench import measure_step
@@ -12,9 +11,7 @@ from dkjax.errors import ConfigError
 
 def test_result() -> None:
     said = []
-    jax.config.update("jax_disable_most_optimizations", True)
     result = measure_step("mu", batch=2, size=32, rounds=3, say=said.append)
-    jax.config.update("jax_disable_most_optimizations", False)
     assert json.loads(json.dumps(result)) == result
     assert said == ["ViT-mu/16, 32 px, 2 images a step"]
     assert (result["bench"], result["variant"], result["dtype"]) == ("step", "mu/16", "float32")

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +22,6 @@ BYTES_ONLY = ("etc", "le", "ele", "pe", "negative_positive")
 
 every_scheme = pytest.mark.parametrize("name", schemes.NAMES)
 every_image = pytest.mark.parametrize("channels", [1, 3])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Compile in half the time; what is compiled here runs a few times only."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def keys_of(seed: int, shape: tuple[int, ...] = (4,)) -> jax.Array:

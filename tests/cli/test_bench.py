@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import pytest
 from typer.testing import CliRunner
 
@@ -19,7 +18,6 @@ STEP = ["bench", "step", "--variant", "mu", "--size", "32", "--batch", "2", "--r
 def ran() -> Iterator[dict[str, Any]]:
     """Each command with --json, and without on the same measurement."""
     handler = signal.getsignal(signal.SIGTERM)
-    jax.config.update("jax_disable_most_optimizations", True)
     results = {}
     for name, arguments in (("encrypt", ENCRYPT), ("step", STEP)):
         results[name, True] = CliRunner().invoke(app, [*arguments, "--json"])
@@ -29,7 +27,6 @@ def ran() -> Iterator[dict[str, Any]]:
                 patch.setattr(f"dkjax.bench.{measure}", lambda *args, measured=measured, **settings: measured)
             results[name, False] = CliRunner().invoke(app, arguments)
     yield results
-    jax.config.update("jax_disable_most_optimizations", False)
     signal.signal(signal.SIGTERM, handler)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
 from typer.testing import CliRunner
 
@@ -59,13 +58,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("cli")
     (folder / "small.toml").write_text(CONFIG)
     handler = signal.getsignal(signal.SIGTERM)
-    jax.config.update("jax_disable_most_optimizations", True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         first = CliRunner().invoke(app, ["simulate", "small.toml", "--json"])
         second = CliRunner().invoke(app, ["simulate", "small.toml"])
     yield {"folder": folder, "json": first, "table": second}
-    jax.config.update("jax_disable_most_optimizations", False)
     signal.signal(signal.SIGTERM, handler)
 
 

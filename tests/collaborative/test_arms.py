@@ -37,14 +37,6 @@ class Given:
         return prng.wrap_key(jax.numpy.array(self.words), PRNG)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Compile in half the time; what is compiled here runs a few times only."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[Given]:
     """Every key that rounds hand out during the test."""

@@ -1,7 +1,5 @@
 """A client: its upload is its images encrypted, in order, and nothing else."""
 
-from collections.abc import Iterator
-
 import jax
 import numpy as np
 import pytest
@@ -13,14 +11,6 @@ from dkjax.errors import ArgumentError, KeyDiscardedError
 
 SCHEME = schemes.disposable(4)
 LARGEST = 257
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Compile in half the time; what is compiled here runs a few times only."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

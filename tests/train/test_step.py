@@ -1,7 +1,5 @@
 """One step: the loss it states, the state it gives up, the devices it does not depend on."""
 
-from collections.abc import Iterator
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,14 +15,6 @@ from dkjax.train.step import make_eval_step, make_train_step, normalise
 SMOOTHING = 0.2
 TX = optimizer(TrainConfig(learning_rate=1e-2, warmup_fraction=0.0), total_steps=20)
 PRNG_KEY = jax.random.key(5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Compile in half the time; what is compiled here runs a few times only."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
