@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 from dkjax import prng as jax_prng
 from dkjax import reference
-from dkjax.cipher import blocks, transforms
+from dkjax.cipher import blocks, schemes, transforms
 from dkjax.errors import ArgumentError
 from dkjax.reference import keystream, permutations
 from dkjax.reference import transforms as reference_transforms
@@ -167,6 +167,27 @@ def test_keys(prng):
 def test_orthogonal_is_refused_with_a_reason():
     with pytest.raises(ArgumentError, match=r"not specified: use dkjax\.schemes\.orthogonal"):
         reference.by_name("orthogonal")
+
+
+SPECIFICATION = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", schemes.NAMES)
+def test_the_specification_has_the_steps_of_every_scheme(name):
+    rows = [line.split("|")[2:] for line in SPECIFICATION.splitlines() if line.startswith(f"| `{name}` |")]
+    ((block_size, *steps, _),) = rows
+    scheme = schemes.by_name(name)
+    assert int(block_size) == scheme.block_size
+    assert [re.search(r"`(\w+)", step).group(1) for step in steps if step.strip()] == [
+        type(step).__name__ for step in scheme.transforms
+    ]
+
+
+def test_the_specification_has_the_nonces():
+    for name, nonce in (("split", jax_prng.SPLIT_NONCE), ("fold", jax_prng.FOLD_NONCE), ("bits", jax_prng.BITS_NONCE)):
+        text = f"dkjax/{name}/".ljust(12, "/")
+        words = " ".join(f"{word:08x}" for word in nonce)
+        assert f"| `{name.upper()}` | `{text}` | `{words}` |" in SPECIFICATION
 
 
 def test_the_light_client_of_the_page_runs():

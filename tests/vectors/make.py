@@ -1,4 +1,4 @@
-"""Write the test vectors: `python tests/vectors/make.py`, from the NumPy reference and never from the JAX package.
+"""Write the test vectors, `cd tests && python -m vectors.make`: from the NumPy reference, never from the JAX package.
 
 The cases are chosen here; `by_reference.py` says what comes out. They change only if the cipher changes.
 """
