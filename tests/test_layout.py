@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dkjax"
 ROOMS = (
     "errors",
+    "reference",
     "config",
     "prng",
     "keys",
@@ -66,6 +68,17 @@ def test_imports_run_one_way(path: Path) -> None:
 def test_a_wrong_import_would_be_found() -> None:
     assert wrong_imports("def f():\n    from dkjax.train import loop", "data") == ["train"]
     assert wrong_imports("from dkjax import cli, keys\nimport dkjax.errors", "models") == ["cli"]
+
+
+def test_the_reference_stands_alone() -> None:
+    for path in INSIDE:
+        names = [name.split(".") for name in imported(path.read_text(encoding="utf-8"))]
+        if room(path) == "reference":
+            outside = {parts[0] for parts in names} - sys.stdlib_module_names
+            assert outside <= {"dkjax", "numpy"}, path
+            assert {parts[1] for parts in names if parts[0] == "dkjax"} <= {"errors", "reference"}, path
+        else:
+            assert ["dkjax", "reference"] not in [parts[:2] for parts in names], path
 
 
 @pytest.mark.parametrize(("package", "door"), [("flax", "models/vit.py"), ("jax.extend", "prng.py")])

@@ -1,0 +1,96 @@
+"""The schemes: a block size and a row of transforms each."""
+
+import dataclasses
+import operator
+from typing import Any
+
+from dkjax.errors import ArgumentError
+from dkjax.reference.transforms import (
+    BlockScrambling,
+    ColourShuffling,
+    NegativePositive,
+    NibbleShuffling,
+    PixelPermutation,
+    RotationFlip,
+    Transform,
+)
+
+_BLOCK_SIZES = {
+    "disposable": 16,
+    "horio": 16,
+    "qi": 16,
+    "etc": 16,
+    "le": 4,
+    "ele": 4,
+    "pe": 1,
+    "patch_shuffle": 16,
+    "negative_positive": 16,
+}
+_RESTRICTED = ("disposable", "horio")
+
+NAMES = tuple(_BLOCK_SIZES)
+"""The names of the schemes that are specified to the byte: all but `orthogonal`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """What is done to an image: the side of a block, and the steps in order."""
+
+    name: str
+    block_size: int
+    transforms: tuple[Transform, ...]
+
+
+def by_name(name: str, **parameters: Any) -> Scheme:
+    """Make a scheme.
+
+    Args:
+        name: one of `NAMES`.
+        **parameters: `block_size`; for `disposable` and `horio` also `fixed_blocks` and `fixed_pixels`.
+
+    Returns:
+        The scheme, with the block size of its paper where none is given.
+
+    Raises:
+        ArgumentError: there is no such scheme here, or it does not take such a parameter or value.
+    """
+    if name == "orthogonal":
+        raise ArgumentError("the bytes of the scheme orthogonal are not specified: use dkjax.schemes.orthogonal")
+    if name not in NAMES:
+        raise ArgumentError(f"there is no scheme {name!r}; known are {', '.join(NAMES)}")
+    known = ("block_size", "fixed_blocks", "fixed_pixels") if name in _RESTRICTED else ("block_size",)
+    if unknown := sorted(set(parameters) - set(known)):
+        raise ArgumentError(f"the scheme {name} has no parameter {unknown[0]}: it takes {', '.join(known)}")
+    block_size = parameters.get("block_size", _BLOCK_SIZES[name])
+    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
+        raise ArgumentError(f"block_size must be a whole number of pixels, at least 1, got {block_size!r}")
+    fixed_blocks, fixed_pixels = (_count(each, parameters.get(each, 0)) for each in ("fixed_blocks", "fixed_pixels"))
+    return Scheme(name, block_size, _transforms(name, fixed_blocks, fixed_pixels))
+
+
+def _transforms(name: str, fixed_blocks: int, fixed_pixels: int) -> tuple[Transform, ...]:
+    match name:
+        case "disposable" | "horio" | "qi":
+            return BlockScrambling(fixed_blocks), PixelPermutation(fixed_pixels)
+        case "etc":
+            return BlockScrambling(), RotationFlip(), NegativePositive(), ColourShuffling()
+        case "le":
+            return (NibbleShuffling(per_block=False),)
+        case "ele":
+            return NibbleShuffling(per_block=True), BlockScrambling()
+        case "pe":
+            return NegativePositive(per_value=True), ColourShuffling()
+        case "patch_shuffle":
+            return (BlockScrambling(),)
+        case _:
+            return (NegativePositive(),)
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        count = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = -1
+    if count < 0:
+        raise ArgumentError(f"{name} must be a whole number, at least 0, got {value!r}")
+    return count
