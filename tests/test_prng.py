@@ -323,3 +323,8 @@ def test_neighbouring_keys_are_unrelated():
     words = np.asarray(jax.vmap(lambda key: jax.random.bits(key, (256,)))(keys))
     differing = np.unpackbits((words[:-1] ^ words[1:]).view(np.uint8)).mean()
     assert abs(differing - 0.5) < 5 * 0.5 / np.sqrt(31 * 256 * 32)
+
+
+def test_threefry_of_the_older_form_is_refused():
+    with jax.threefry_partitionable(False), pytest.raises(ConfigError, match="jax_threefry_partitionable is off"):
+        prng.check_prng("threefry2x32")
