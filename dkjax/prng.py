@@ -215,7 +215,7 @@ def check_prng(name: str) -> str:
         ConfigError: If the name is not in `NAMES`; for `rbg` and `unsafe_rbg` with the reason; for threefry2x32 if
             JAX is set to its older, differently split form.
     """
-    if name == "threefry2x32" and not jax.config.jax_threefry_partitionable:
+    if name == "threefry2x32" and not jax.config.jax_threefry_partitionable:  # type: ignore[attr-defined]
         raise ConfigError(
             "prng='threefry2x32' gives other keys while jax_threefry_partitionable is off: turn it on, as it is by "
             "default, or use 'chacha20'"

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.memory import keep_freed_memory
 
 bench = typer.Typer(help="Measure what encryption costs on this machine.", no_args_is_help=True)
 
@@ -40,6 +41,7 @@ def encrypt(
     """
     from dkjax.bench import encryption, measure_encryption, table
 
+    keep_freed_memory()
     result = measure_encryption(
         encryption.cases(sizes or (), batch, quick),
         schemes=schemes or (),
@@ -68,6 +70,7 @@ def step(
     """Measure what encrypting inside a training step of a ViT adds to the step."""
     from dkjax.bench import measure_step, table
 
+    keep_freed_memory()
     result = measure_step(variant, batch=batch, size=size, rounds=repeats, say=_say)
     if as_json:
         typer.echo(json.dumps(result))

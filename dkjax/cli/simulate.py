@@ -32,10 +32,12 @@ def simulate(
     settings = load_config(config, overrides or [])
     workdir = workdir or Path("runs") / config.stem
 
+    from dkjax.cli.memory import keep_freed_memory
     from dkjax.cli.progress import TerminalObserver
     from dkjax.collaborative import simulate as run_simulation
     from dkjax.report import figures, table
 
+    keep_freed_memory()
     with TerminalObserver() as observer:
         results = run_simulation(settings, workdir, observer)
         (workdir / "table.md").write_text(table.as_markdown(results), encoding="utf-8")
