@@ -124,9 +124,16 @@ def test_what_is_measured_is_told(measured: dict) -> None:
 
 def test_growth_prefers_the_middle_size(monkeypatch: pytest.MonkeyPatch) -> None:
     followed = []
-    monkeypatch.setattr(encryption, "_measure", lambda case, rounds: {})
+    monkeypatch.setattr(encryption, "_measure", lambda case, rounds, schemes: {})
     monkeypatch.setattr(encryption, "_measure_growth", lambda case, batches, rounds: followed.append((case, batches)))
     measure_encryption(cases())
     measure_encryption(cases([512]), growth=(0.5, 1))
     assert measure_encryption(cases([32], 1), growth=(0.25, 0.5, 1))["growth"] is None
     assert followed == [(Case(224, 64), [16, 32, 64, 128]), (Case(512, 16), [8, 16])]
+
+
+def test_further_schemes_are_measured_with_bytes_alone() -> None:
+    listed = [Case(32, 2), Case(32, 2, "float32")]
+    by_bytes, by_floats = measure_encryption(listed, schemes=["patch_shuffle"], growth=(), rounds=1)["cases"]
+    assert "dkjax, patch_shuffle" in [row["name"] for row in by_bytes["contenders"]]
+    assert "dkjax, patch_shuffle" not in [row["name"] for row in by_floats["contenders"]]
