@@ -11,9 +11,9 @@ import json
 import re
 import tomllib
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import (
@@ -158,6 +158,19 @@ class SchemeConfig(_Section):
         return self
 
 
+class StoreConfig(_Section):
+    """`[store]`: encrypted data sets on disk."""
+
+    shard_images: PositiveInt | None = None
+
+
+class AugmentConfig(_Section):
+    """`[augment]`: random changes that a client makes to its images before it encrypts them."""
+
+    flip: bool = False
+    crop: NonNegativeInt = 0
+
+
 class ModelConfig(_Section):
     """`[model]`: the Vision Transformer. Its patch size is the scheme's block size, unless it is given here."""
 
@@ -231,6 +244,7 @@ class SimulationConfig(_Section):
     scheme: SchemeConfig = SchemeConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    store: StoreConfig = StoreConfig()
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
 
     @pydantic.field_validator("arms", mode="before")
@@ -272,13 +286,36 @@ class SimulationConfig(_Section):
         return self.model.patch_size or self.scheme.block_size
 
 
+class EncryptConfig(_Section):
+    """Everything `dkjax encrypt` needs to know."""
+
+    data: DataConfig
+    keys: KeysConfig = KeysConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    store: StoreConfig = StoreConfig()
+    augment: AugmentConfig = AugmentConfig()
+
+
+_KINDS: tuple[type[_Section], ...] = (SimulationConfig, EncryptConfig)
+_Kind = TypeVar("_Kind", bound=_Section)
+
+
 def load_config(path: Path, overrides: Sequence[str] = ()) -> SimulationConfig:
+    """Read a simulation's configuration; see `load_as`."""
+    return load_as(SimulationConfig, path, overrides)
+
+
+def load_as(kind: type[_Kind], path: Path | None, overrides: Sequence[str] = (), **given: Mapping[str, Any]) -> _Kind:
     """Read a configuration from a TOML file and apply overrides.
 
     Args:
-        path: the TOML file.
+        kind: which configuration. One file serves all commands: sections that only another kind knows are passed over,
+            but a simulation passes over nothing.
+        path: the TOML file; None for defaults alone.
         overrides: `section.key=value` each; the value is read as TOML, or as text where it is not TOML. Arms are
             counted from 0, as in `arms.1.fixed_blocks=12`.
+        **given: values of a section that come from elsewhere, such as `data={"source": "digits"}`; they win over
+            file and overrides.
 
     Returns:
         The checked configuration.
@@ -287,23 +324,40 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SimulationConfig:
         ConfigError: the file cannot be read, is not TOML, or does not say something usable; one line that names the
             key and the way out.
     """
+    tree = {} if path is None else _read_toml(path)
+    for override in overrides:
+        _override(tree, override)
+    for section, values in given.items():
+        if not isinstance(tree.setdefault(section, {}), dict):
+            raise ConfigError(f"{path}: {section} must be a section, [{section}]")
+        tree[section].update(values)
+    if kind is not SimulationConfig:
+        of_others = {name for other in _KINDS for name in other.model_fields} - set(kind.model_fields)
+        tree = {name: value for name, value in tree.items() if name not in of_others}
+    return parse_as(kind, tree, "configuration" if path is None else str(path))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration {path}; the recipes that come along are in configs/") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    for override in overrides:
-        _override(tree, override)
-    return parse_config(tree, where=str(path))
 
 
 def parse_config(tree: dict[str, Any], where: str = "configuration") -> SimulationConfig:
+    """Check a simulation's configuration given as plain values; see `parse_as`."""
+    return parse_as(SimulationConfig, tree, where)
+
+
+def parse_as(kind: type[_Kind], tree: dict[str, Any], where: str = "configuration") -> _Kind:
     """Check a configuration given as plain values.
 
     Args:
+        kind: which configuration.
         tree: sections and their keys, as TOML gives them.
         where: what to call it in errors.
 
@@ -311,20 +365,20 @@ def parse_config(tree: dict[str, Any], where: str = "configuration") -> Simulati
         The checked configuration.
 
     Raises:
-        ConfigError: as `load_config`.
+        ConfigError: as `load_as`.
     """
     try:
-        return SimulationConfig.model_validate(tree)
+        return kind.model_validate(tree)
     except pydantic.ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_explain(error.errors()))) from None
+        raise ConfigError(f"{where}: " + "; ".join(_explain(kind, error.errors()))) from None
 
 
-def resolved(config: SimulationConfig) -> dict[str, Any]:
+def resolved(config: BaseModel) -> dict[str, Any]:
     """The whole configuration as plain JSON values, defaults filled in."""
     return config.model_dump(mode="json")
 
 
-def config_hash(config: SimulationConfig) -> str:
+def config_hash(config: BaseModel) -> str:
     """SHA-256 of the resolved configuration, 64 hexadecimal digits."""
     text = json.dumps(resolved(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -373,11 +427,11 @@ def _child(node: Any, name: str, override: str) -> Any:
     raise ConfigError(f"--set {override}: there is no {name!r}{count}")
 
 
-def _explain(details: Sequence[Any]) -> list[str]:
+def _explain(root: type[BaseModel], details: Sequence[Any]) -> list[str]:
     """What pydantic found: one clause for each place, the branches of a union joined by "or"."""
     clauses: dict[str, str] = {}
     for detail in details:
-        place, section = _place(detail["loc"])
+        place, section = _place(root, detail["loc"])
         dotted = ".".join(map(str, place))
         match detail["type"]:
             case "extra_forbidden":
@@ -397,10 +451,10 @@ def _explain(details: Sequence[Any]) -> list[str]:
     return [clause for place, clause in clauses.items() if not any(other.startswith(f"{place}.") for other in clauses)]
 
 
-def _place(loc: Sequence[int | str]) -> tuple[list[int | str], type[BaseModel]]:
+def _place(root: type[BaseModel], loc: Sequence[int | str]) -> tuple[list[int | str], type[BaseModel]]:
     """The part of a pydantic location that is keys and counts of ours, and the section it ends in."""
     place: list[int | str] = []
-    section: type[BaseModel] = SimulationConfig
+    section = root
     for part in loc:
         if isinstance(part, str):
             if part not in section.model_fields:

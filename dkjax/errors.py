@@ -27,6 +27,39 @@ class DataError(DkjaxError, ValueError):
     exit_code = 4
 
 
+DAMAGE = {
+    "uncommitted": "it was never finished, or its COMMIT is gone",
+    "commit": "COMMIT does not belong to the manifest",
+    "manifest": "the manifest is no manifest, or disagrees with itself",
+    "shard-missing": "a shard that the manifest names is not there",
+    "stranger": "a file that does not belong into a data set",
+    "shard-size": "a shard is longer or shorter than the manifest says",
+    "shard-header": "a shard does not begin like one",
+    "shard-foreign": "a shard belongs to another data set, or to another place in this one",
+    "shard-hash": "the bytes of a shard are not those that were written",
+    "record-crc": "the bytes of a record are not those that were written",
+    "label": "a label lies outside the classes",
+    "id": "two records have one id",
+}
+"""What can be wrong with an encrypted data set."""
+
+
+class DamagedDataSetError(DataError):
+    """An encrypted data set is not what was written.
+
+    Attributes:
+        kind: what is wrong with it, one of `DAMAGE`.
+        shard: the shard concerned, counted from 0; None where it is none in particular.
+        record: the record within the shard, counted from 0; None where it is none in particular.
+    """
+
+    def __init__(self, kind: str, text: str, *, shard: int | None = None, record: int | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.shard = shard
+        self.record = record
+
+
 class MissingPackageError(DkjaxError, ImportError):
     """A package that only this part of dkjax needs is not installed."""
 

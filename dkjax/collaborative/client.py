@@ -1,17 +1,19 @@
 """What a client does: encrypt its images and hand them over. It needs no more part in the training."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
 
 from dkjax.cipher import Scheme, encrypt_batches
 from dkjax.data import Records
+from dkjax.data.batches import take
 from dkjax.keys import require_live
 
 _CHUNK = 256
-"""Images encrypted at a time. One shape means one compilation, whatever the number of a client's images."""
+_CHUNK_BYTES = 40 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,16 +87,57 @@ def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Arr
         return records
     require_live(image_keys)
     images = records["image"]
+    size = chunk_size(images.shape[1:])
+    chunks = (take(records, slice(first, first + size)) for first in range(0, len(images), size))
     encrypted = np.empty_like(images)
-    firsts = range(0, len(images), _CHUNK)
-    for first, chunk in zip(firsts, encrypt_batches(scheme, _chunks(images, image_keys)), strict=True):
-        encrypted[first : first + _CHUNK] = chunk[: len(images) - first]
+    filled = 0
+    for chunk in encrypt_chunks(scheme, image_keys, chunks):
+        encrypted[filled : filled + len(chunk["label"])] = chunk["image"]
+        filled += len(chunk["label"])
     return {"image": encrypted, "label": records["label"]}
 
 
-def _chunks(images: np.ndarray, image_keys: jax.Array) -> Iterator[tuple[jax.Array, np.ndarray]]:
-    """Pair keys with images, a chunk at a time; the last is filled up with repetitions of its first image and key."""
-    for first in range(0, len(images), _CHUNK):
-        indices = np.arange(first, first + _CHUNK)
-        indices[indices >= len(images)] = first
-        yield image_keys[indices] if image_keys.shape else image_keys, images[indices]
+def chunk_size(image_shape: tuple[int, ...]) -> int:
+    """Say how many images are encrypted at a time: as many as are fast, and as 40 MiB hold.
+
+    Args:
+        image_shape: `(H, W, C)` of `uint8` images.
+    """
+    return max(1, min(_CHUNK, _CHUNK_BYTES // int(np.prod(image_shape))))
+
+
+def encrypt_chunks(scheme: Scheme, image_keys: jax.Array, chunks: Iterable[Records]) -> Iterator[Records]:
+    """Encrypt a stream of chunks, each of at most `chunk_size` images.
+
+    Chunks are filled up to that size, so that one compilation serves clients with any number of images.
+
+    Args:
+        scheme: the encryption.
+        image_keys: typed keys: one for each image of all chunks, in order, or a single one for all, shape `[]`.
+        chunks: plain images and labels; a chunk may be short or empty.
+
+    Yields:
+        Encrypted images and their labels; nothing for an empty chunk.
+
+    Raises:
+        ArgumentError: the scheme does not fit the images.
+        KeyDiscardedError: the keys' round has ended.
+    """
+    labels: deque[np.ndarray] = deque()
+
+    def filled_up() -> Iterator[tuple[jax.Array, np.ndarray]]:
+        first = 0
+        for chunk in chunks:
+            count = len(chunk["label"])
+            if not count:
+                continue
+            # What fills a chunk up repeats its first image and key.
+            rows = np.arange(chunk_size(chunk["image"].shape[1:]))
+            rows[count:] = 0
+            labels.append(chunk["label"])
+            yield image_keys[first + rows] if image_keys.shape else image_keys, chunk["image"][rows]
+            first += count
+
+    for encrypted in encrypt_batches(scheme, filled_up()):
+        label = labels.popleft()
+        yield {"image": encrypted[: len(label)], "label": label}

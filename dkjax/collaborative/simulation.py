@@ -11,16 +11,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from dkjax import keys
 from dkjax.collaborative import server
 from dkjax.collaborative.arms import rounds_of_arm
 from dkjax.collaborative.observer import Observer
+from dkjax.collaborative.ratchet import make_ratchet
 from dkjax.collaborative.results import arm_summary, data_summary, provenance
 from dkjax.collaborative.setting import Setting, prepare
 from dkjax.collaborative.visibility import mean_ssim
-from dkjax.collaborative.workdir import open_workdir, read_json, write_json
+from dkjax.collaborative.workdir import open_workdir
 from dkjax.config import ArmConfig, SimulationConfig
 from dkjax.data import Records
+from dkjax.files import read_json, write_json
 from dkjax.models.vit import vit
 from dkjax.train.checkpoints import save_params
 from dkjax.train.loop import Trainer, evaluate, make_trainer
@@ -100,7 +101,7 @@ def _run_arm(
     curve: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(MetricsLog(folder / "metrics.jsonl"))
-        ratchet = _ratchet(config, run)
+        ratchet = make_ratchet(config.keys, run)
         stack.callback(ratchet.discard)
         arriving = rounds_of_arm(arm, setting.schemes[arm.name], setting.clients, setting.test, ratchet, rounds)
         stack.callback(arriving.close)
@@ -158,13 +159,6 @@ def _between_evaluations(steps: range, total_steps: int, evaluations: int) -> li
     stops = {math.ceil(total_steps * i / evaluations) for i in range(1, evaluations + 1)} | {steps.stop}
     edges = [steps.start, *sorted(stop for stop in stops if steps.start < stop <= steps.stop)]
     return [range(*pair) for pair in itertools.pairwise(edges)]
-
-
-def _ratchet(config: SimulationConfig, run: int) -> keys.Ratchet:
-    if config.keys.mode == "disposable":
-        return keys.disposable(prng=config.keys.prng)
-    assert config.keys.seed is not None  # the configuration was checked
-    return keys.reproducible(seed=config.keys.seed + run, prng=config.keys.prng)
 
 
 def _notes(config: SimulationConfig) -> list[str]:

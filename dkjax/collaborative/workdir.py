@@ -1,8 +1,6 @@
 """The folder of a run: one configuration, one process at a time, every file whole or absent."""
 
 import contextlib
-import fcntl
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +8,9 @@ from typing import Any
 
 from dkjax.config import SimulationConfig, config_hash, resolved
 from dkjax.errors import ConfigError
+from dkjax.files import LOCK, UNFINISHED, alone_in, read_json, write_json
 
 _CONFIG = "config.json"
-_LOCK = ".lock"
-_UNFINISHED = ".unfinished"
 
 
 @contextlib.contextmanager
@@ -32,48 +29,17 @@ def open_workdir(path: Path, config: SimulationConfig) -> Iterator[Path]:
     """
     _refuse_foreign(path, config)
     path.mkdir(parents=True, exist_ok=True)
-    with open(path / _LOCK, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"another process is working in {path}: wait for it, or choose another --workdir"
-            ) from None
+    with alone_in(path, "--workdir"):
         _refuse_foreign(path, config)
         write_json(path / _CONFIG, {"hash": config_hash(config), "config": resolved(config)})
         yield path
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file that appears whole or not at all.
-
-    Args:
-        path: where; its folder is created.
-        value: what.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + _UNFINISHED)
-    with open(unfinished, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-
-
-def read_json(path: Path) -> Any | None:
-    """Read a JSON file that `write_json` wrote, or None where there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
 
 
 def _refuse_foreign(path: Path, config: SimulationConfig) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file: choose another --workdir")
     # The lock, and a configuration whose writing was cut short, are a run that has done nothing yet.
-    begun = {_LOCK, _CONFIG + _UNFINISHED}
+    begun = {LOCK, _CONFIG + UNFINISHED}
     if not path.is_dir() or begun.issuperset(os.listdir(path)):
         return
     try:

@@ -30,7 +30,7 @@ Split = Literal["train", "test"]
 
 def open_source(
     spec: str,
-    split: Split,
+    split: Split | None,
     *,
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
@@ -42,7 +42,8 @@ def open_source(
     Args:
         spec: `digits`, `fashion-mnist`, `fashion-mnist:FOLDER`, `tfds:NAME`, `tfds:NAME@DATA_DIR`, or the path of an
             image folder or a `.npz` archive. A name wins over a path; write `./digits` for a folder of that name.
-        split: `train` or `test`.
+        split: `train` or `test`; None for all images, or the training images where the source has set test images
+            aside itself.
         image_size: (H, W) of the images that come out; their own if None, where they have one.
         channels: 1 for grey, 3 for RGB; those of the source if None (3 for an image folder).
         test_fraction: the share of test images where the source has not set some aside itself.
@@ -63,9 +64,11 @@ def open_source(
         >>> open_source("digits", "test", image_size=(16, 16)).image_shape
         (16, 16, 1)
     """
-    if split not in ("train", "test"):
+    if split not in ("train", "test", None):
         raise ConfigError(f"split must be train or test, got {split!r}")
     splits = _open_splits(spec, image_size, channels)
+    if split is None:
+        return splits["train"]()
     if "test" in splits:
         return splits[split]()
     whole = splits["train"]()

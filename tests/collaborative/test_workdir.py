@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dkjax.collaborative.workdir import open_workdir, read_json, write_json
+from dkjax.collaborative.workdir import open_workdir
 from dkjax.config import SimulationConfig, config_hash, parse_config, resolved
 from dkjax.errors import ConfigError
+from dkjax.files import read_json, write_json
 
 
 def config(**train: object) -> SimulationConfig:

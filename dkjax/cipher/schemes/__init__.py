@@ -11,12 +11,13 @@ from dkjax.cipher.schemes.orthogonal import orthogonal
 from dkjax.cipher.schemes.patch_shuffle import patch_shuffle
 from dkjax.cipher.schemes.pe import pe
 from dkjax.cipher.schemes.qi import qi
-from dkjax.cipher.schemes.registry import NAMES, by_name
+from dkjax.cipher.schemes.registry import NAMES, by_name, parameters_of
 
 __all__ = [
     "NAMES",
     "Scheme",
     "by_name",
+    "parameters_of",
     "disposable",
     "horio",
     "qi",

@@ -15,6 +15,7 @@ from dkjax.cipher.schemes.orthogonal import orthogonal
 from dkjax.cipher.schemes.patch_shuffle import patch_shuffle
 from dkjax.cipher.schemes.pe import pe
 from dkjax.cipher.schemes.qi import qi
+from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 from dkjax.errors import ArgumentError
 
 _SCHEMES: dict[str, Callable[..., Scheme]] = {
@@ -51,3 +52,32 @@ def by_name(name: str, **parameters: Any) -> Scheme:
         takes = ", ".join(known)
         raise ArgumentError(f"the scheme {name} has no parameter {unknown[0]}: it takes {takes}")
     return _SCHEMES[name](**parameters)
+
+
+def parameters_of(scheme: Scheme) -> dict[str, int]:
+    """Return what `by_name` needs to make this scheme again.
+
+    Args:
+        scheme: one that a function of `dkjax.schemes` made.
+
+    Returns:
+        The parameters by name.
+
+    Raises:
+        ArgumentError: the scheme is not one of `NAMES`, or was put together in another way.
+
+    Example:
+        >>> parameters_of(disposable(block_size=8, fixed_blocks=3))
+        {'block_size': 8, 'fixed_blocks': 3, 'fixed_pixels': 0}
+    """
+    everything = {"block_size": scheme.block_size}
+    for step in scheme.transforms:
+        if isinstance(step, BlockScrambling):
+            everything["fixed_blocks"] = step.fixed
+        elif isinstance(step, PixelPermutation):
+            everything["fixed_pixels"] = step.fixed
+    known = inspect.signature(_SCHEMES[scheme.name]).parameters if scheme.name in _SCHEMES else ()
+    parameters = {name: value for name, value in everything.items() if name in known}
+    if scheme.name not in _SCHEMES or by_name(scheme.name, **parameters) != scheme:
+        raise ArgumentError(f"{scheme!r} has no name under which another could make it; take one of dkjax.schemes")
+    return parameters

@@ -1,0 +1,28 @@
+"""How the files of an encrypted data set are called, and how large they may be."""
+
+MANIFEST = "manifest.json"
+COMMIT = "COMMIT"
+PLAN = ".plan.json"
+"""What an unfinished data set has in place of its manifest; it goes when the data set is committed."""
+
+SUFFIX = ".dkds"
+
+MAX_MANIFEST_BYTES = 16 << 20
+MAX_SHARD_HEADER_BYTES = 64 << 10
+MAX_IMAGE_BYTES = 1 << 30
+
+ID_BYTES = 16
+
+_SHARD_BYTES = 128 << 20
+_CHUNK = 256
+
+
+def shard_name(number: int) -> str:
+    """Return the file name of a shard, counted from 0."""
+    return f"shard-{number:05d}.safetensors"
+
+
+def default_shard_images(image_bytes: int) -> int:
+    """Return how many images make a shard of about 128 MiB: a multiple of the chunks they are encrypted in."""
+    images = _SHARD_BYTES // image_bytes
+    return images // _CHUNK * _CHUNK if images >= _CHUNK else max(1, images)

@@ -1,0 +1,95 @@
+"""Files that appear whole or not at all, and folders that one process works in at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dkjax.errors import ConfigError
+
+UNFINISHED = ".unfinished"
+"""The ending of a file that is being written; what carries it is no file yet."""
+
+LOCK = ".lock"
+"""The file in a folder that says a process is working there, while it does."""
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Let a file be written under another name, and give it its own once it is on the disk.
+
+    Args:
+        path: the file; one that is there already is replaced.
+
+    Yields:
+        The path to write to, in the same folder. If the body raises, nothing is left of it.
+
+    Guarantees:
+        - after the block the file and its name survive a crash of the machine: both are synced.
+        - a reader sees the file before or the file after, never a part (`test_files.py::test_whole_or_not_at_all`).
+    """
+    unfinished = path.with_name(path.name + UNFINISHED)
+    try:
+        yield unfinished
+        sync(unfinished)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    unfinished.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file that appears whole or not at all.
+
+    Args:
+        path: where; its folder is created.
+        value: what.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any | None:
+    """Read a JSON file that `write_json` wrote, or None where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, option: str) -> Iterator[None]:
+    """Work in a folder while no other process does.
+
+    Args:
+        folder: a folder that exists.
+        option: the command-line option that chose it, for the message.
+
+    Raises:
+        ConfigError: another process is working there.
+
+    Guarantees:
+        - a process that dies leaves the folder free (`test_files.py::test_a_dead_process_holds_nothing`).
+    """
+    with open(folder / LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another process is working in {folder}: wait for it, or choose another {option}"
+            ) from None
+        yield
