@@ -51,15 +51,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, private: bool = False) -> None:
     """Write a JSON file that appears whole or not at all.
 
     Args:
         path: where; its folder is created.
         value: what.
+        private: whether only the file's owner may read it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as unfinished:
+        if private:
+            unfinished.touch(mode=0o600)
         unfinished.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

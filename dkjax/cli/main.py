@@ -6,6 +6,7 @@ import typer
 
 import dkjax
 from dkjax.cli.bench import bench
+from dkjax.cli.encrypt import encrypt
 from dkjax.cli.simulate import simulate
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(simulate)
+app.command()(encrypt)
 app.add_typer(bench, name="bench")
 
 

@@ -5,7 +5,9 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from dkjax.collaborative import handover
 from dkjax.collaborative.observer import Observer
+from dkjax.data import Source
 from dkjax.train import metrics
 
 
@@ -76,3 +78,57 @@ class TerminalObserver(Observer):
             self._task = None
         views = ", ".join(f"{share:.1%} on {view.replace('_', '-')} test images" for view, share in accuracy.items())
         self._say(f"{arm} run {run}: {views} ({time.perf_counter() - self._started:.0f} s)")
+
+
+class EncryptionProgress:
+    """Shows how the encryption of a source goes on, and lists what cannot be read, on stderr."""
+
+    def __init__(self, source: Source, console: Console | None = None) -> None:
+        """Show on a console; by default stderr."""
+        self._source = source
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bar = Progress(
+            TextColumn("encrypting"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}  {task.fields[rate]:,.0f} images/s"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, rate=0.0)
+        self._listed = 0
+        self._started = time.perf_counter()
+        self.kept = 0
+        self.done = 0
+
+    def __enter__(self) -> "EncryptionProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        self._list_skipped()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.perf_counter() - self._started
+
+    @property
+    def images_per_second(self) -> float:
+        """Of what was done this time."""
+        return (self.done - self.kept) / self.seconds
+
+    def update(self, progress: handover.Progress) -> None:
+        """Move the bar, and list what could not be read since the last time."""
+        if progress.kept and not self.done:
+            self._console.print(f"going on: {progress.kept:,} of {progress.total:,} images were finished before")
+        self.done, self.kept = progress.done, progress.kept
+        self._bar.update(self._task, completed=progress.done, total=progress.total, rate=self.images_per_second)
+        self._list_skipped()
+
+    def _list_skipped(self) -> None:
+        for skipped in self._source.skipped[self._listed :]:
+            self._console.print(f"skipped {skipped.name}: {skipped.reason}", markup=False)
+        self._listed = len(self._source.skipped)

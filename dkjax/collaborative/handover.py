@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,12 @@ import numpy as np
 
 from dkjax.cipher import Scheme
 from dkjax.collaborative.client import chunk_size, encrypt_chunks
-from dkjax.collaborative.ratchet import make_ratchet
+from dkjax.collaborative.configured import make_ratchet
 from dkjax.config import AugmentConfig, KeysConfig
 from dkjax.data import Records, Source
 from dkjax.data.augment import augment
 from dkjax.data.read_ahead import read_ahead
-from dkjax.data.store import Description, Manifest, Part, open_writer
-from dkjax.data.store.layout import default_shard_images
+from dkjax.data.store import Description, Manifest, Part, layout, open_writer
 from dkjax.data.store.manifest import ImageEntry, SchemeEntry
 from dkjax.errors import ArgumentError, DataError
 
@@ -52,7 +52,7 @@ class Order:
 
     def shard_images_of(self, source: Source) -> int:
         """How many images a shard has."""
-        return self.shard_images or default_shard_images(int(np.prod(source.image_shape)))
+        return self.shard_images or layout.default_shard_images(int(np.prod(source.image_shape)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +100,7 @@ def encrypt_data_set(
         - reproducible keys give the same shards, interrupted or not (`test_handover.py::test_resumed_equals_whole`).
         - memory does not grow with the number of images (`test_handover_memory.py`).
     """
-    if order.views < 1:
-        raise ArgumentError(f"views must be at least 1, got {order.views}")
-    order.scheme.check(source.image_shape, np.uint8)
-    total = order.num_items(source)
-    if not total:
-        raise DataError(f"part {order.part.index} of {order.part.of} of {len(source)} images has no image in it")
+    total = _check(source, order)
     labels = hashlib.sha256(source.labels.astype("<i4").tobytes()).hexdigest()
     writing = open_writer(
         path,
@@ -140,6 +135,52 @@ def encrypt_data_set(
         finally:
             ratchet.discard()
         return writer.commit()
+
+
+def estimate(source: Source, order: Order) -> dict[str, Any]:
+    """Say how large a data set would be and how long it would take, by encrypting a few of its images.
+
+    Args:
+        source: the plain images.
+        order: what is wanted.
+
+    Returns:
+        `records`, `shards`, `bytes` and `seconds`, if all of the source can be read.
+
+    Raises:
+        ArgumentError: the scheme does not fit the images.
+        DataError: the part has no image in it.
+    """
+    total = _check(source, order)
+    sample = np.arange(total)[:: max(1, total // chunk_size(source.image_shape))][: chunk_size(source.image_shape)]
+    ratchet = make_ratchet(order.keys)
+    seconds = 0.0
+    for _ in range(2):  # compilation and first reads are not part of the second time
+        started = time.perf_counter()
+        with ratchet.next_round() as round_keys:
+            image_keys = round_keys.for_client(_key_name(order), len(sample))
+            for _ in encrypt_chunks(order.scheme, image_keys, _read(source, order, 0, sample)):
+                pass
+        seconds = time.perf_counter() - started
+    ratchet.discard()
+    image_bytes = int(np.prod(source.image_shape))
+    return {
+        "records": total,
+        "shards": -(-total // order.shard_images_of(source)),
+        "bytes": total * (image_bytes + layout.RECORD_BYTES),
+        "seconds": round(seconds * total / len(sample), 1),
+    }
+
+
+def _check(source: Source, order: Order) -> int:
+    """Raise if the order cannot be carried out; return how many images it is."""
+    if order.views < 1:
+        raise ArgumentError(f"views must be at least 1, got {order.views}")
+    order.scheme.check(source.image_shape, np.uint8)
+    total = order.num_items(source)
+    if not total:
+        raise DataError(f"part {order.part.index} of {order.part.of} of {len(source)} images has no image in it")
+    return total
 
 
 class _Shard:

@@ -2,17 +2,16 @@
 
 import dataclasses
 
-import numpy as np
-
-from dkjax.cipher import Scheme, schemes
+from dkjax.cipher import Scheme
 from dkjax.cipher.blocks import block_shape
 from dkjax.collaborative.client import Client
+from dkjax.collaborative.configured import make_scheme
 from dkjax.collaborative.observer import Observer
-from dkjax.config import RESTRICTED_SCHEMES, ArmConfig, SimulationConfig, fixed_count
-from dkjax.data import Records, Source, Subset, open_source, read_all
+from dkjax.config import ArmConfig, SimulationConfig
+from dkjax.data import Records, read_all
 from dkjax.data.batches import take
+from dkjax.data.open import open_configured
 from dkjax.data.partition import partition
-from dkjax.data.split import generator
 from dkjax.errors import ConfigError, DataError
 from dkjax.prng import check_prng
 
@@ -55,23 +54,15 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
     check_prng(config.keys.prng)
     observer.reading(config.data.source)
     sources = {
-        split: open_source(
-            config.data.source,
-            split,
-            image_size=config.data.height_width,
-            channels=config.data.channels,
-            test_fraction=config.data.test_fraction,
-            split_seed=config.data.split_seed,
-        )
-        for split in ("train", "test")
+        "train": open_configured(config.data, "train"),
+        "test": open_configured(config.data, "test"),
     }
     image_shape = sources["train"].image_shape
     arm_schemes = {arm.name: _scheme(config, arm, image_shape) for arm in config.arms}
     _check_patches(config, image_shape)
-    limits = {"train": config.data.train_images, "test": config.data.test_images}
     records: dict[str, Records] = {}
     for split, source in sources.items():
-        records[split] = read_all(_limited(source, limits[split], config.data.split_seed))
+        records[split] = read_all(source)
         for skipped in source.skipped:
             observer.skipped(skipped.name, skipped.reason)
         if not len(records[split]["label"]):
@@ -99,19 +90,11 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
 
 
 def _scheme(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, int]) -> Scheme | None:
-    name, block_size = config.scheme.name, config.scheme.block_size
-    shape = block_shape(image_shape, block_size)
+    block_shape(image_shape, config.scheme.block_size)
     if arm.kind == "plain":
         return None
-    parameters = {"block_size": block_size}
-    if name in RESTRICTED_SCHEMES:
-        fixed_blocks = config.scheme.fixed_blocks if arm.fixed_blocks is None else arm.fixed_blocks
-        fixed_pixels = config.scheme.fixed_pixels if arm.fixed_pixels is None else arm.fixed_pixels
-        parameters["fixed_blocks"] = fixed_count(fixed_blocks, shape.num_blocks)
-        parameters["fixed_pixels"] = fixed_count(fixed_pixels, shape.values)
-    scheme = schemes.by_name(name, **parameters)
-    scheme.check(image_shape, np.uint8)
-    return scheme
+    own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
+    return make_scheme(config.scheme.model_copy(update=own), image_shape)
 
 
 def _check_patches(config: SimulationConfig, image_shape: tuple[int, int, int]) -> None:
@@ -121,11 +104,3 @@ def _check_patches(config: SimulationConfig, image_shape: tuple[int, int, int]) 
                 f"model.patch_size={config.patch_size} does not divide {name}={side}: choose another, "
                 "or set data.image_size to a multiple of it"
             )
-
-
-def _limited(source: Source, limit: int | None, seed: int) -> Source:
-    """Take all records of a source, or so many at random, in order."""
-    if limit is None or limit >= len(source):
-        return source
-    chosen = generator("dkjax.collaborative.limit", seed).choice(len(source), limit, replace=False)
-    return Subset(source, np.sort(chosen))

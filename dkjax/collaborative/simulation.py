@@ -13,8 +13,8 @@ import numpy as np
 
 from dkjax.collaborative import server
 from dkjax.collaborative.arms import rounds_of_arm
+from dkjax.collaborative.configured import make_ratchet
 from dkjax.collaborative.observer import Observer
-from dkjax.collaborative.ratchet import make_ratchet
 from dkjax.collaborative.results import arm_summary, data_summary, provenance
 from dkjax.collaborative.setting import Setting, prepare
 from dkjax.collaborative.visibility import mean_ssim

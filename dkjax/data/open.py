@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from dkjax.config import DataConfig
 from dkjax.data.digits import open_digits
 from dkjax.data.fashion_mnist import open_fashion_mnist
 from dkjax.data.image_folder import open_image_folder
 from dkjax.data.npz import open_npz
 from dkjax.data.source import Source, Subset
-from dkjax.data.split import stratified_split
+from dkjax.data.split import generator, stratified_split
 from dkjax.data.tfds import open_tfds
 from dkjax.errors import ConfigError, DataError
 
@@ -79,6 +82,35 @@ def open_source(
             f"{spec}: {len(whole)} images, one a class, cannot be split; at least two of a class are needed"
         )
     return Subset(whole, chosen)
+
+
+def open_configured(config: DataConfig, split: Split | None) -> Source:
+    """Open what `[data]` of a configuration asks for.
+
+    Args:
+        config: source, image size, split, and how many images to take; so many are drawn at random, and stay in order.
+        split: as `open_source`. `train_images` holds for all images and for training images.
+
+    Returns:
+        The source.
+
+    Raises:
+        ConfigError: as `open_source`.
+        DataError: as `open_source`.
+    """
+    source = open_source(
+        config.source,
+        split,
+        image_size=config.height_width,
+        channels=config.channels,
+        test_fraction=config.test_fraction,
+        split_seed=config.split_seed,
+    )
+    limit = config.test_images if split == "test" else config.train_images
+    if limit is None or limit >= len(source):
+        return source
+    chosen = generator("dkjax.collaborative.limit", config.split_seed).choice(len(source), limit, replace=False)
+    return Subset(source, np.sort(chosen))
 
 
 def _open_splits(

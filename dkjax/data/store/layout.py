@@ -13,6 +13,9 @@ MAX_IMAGE_BYTES = 1 << 30
 
 ID_BYTES = 16
 
+RECORD_BYTES = 4 + ID_BYTES + 4
+"""What a record takes beside its image: label, id and checksum."""
+
 _SHARD_BYTES = 128 << 20
 _CHUNK = 256
 

@@ -23,6 +23,9 @@ from dkjax.files import whole_file
 
 _DTYPES = {"image": "U8", "label": "I32", "id": "U8", "crc32": "U32"}
 
+_METADATA = "dkds"
+"""The one entry of a shard's metadata: `ID/NUMBER`. Of two, safetensors would write either first."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
@@ -76,7 +79,7 @@ def write_shard(folder: Path, number: int, records: Records, ids: NDArray[np.uin
     label = records["label"].astype(np.int32)
     crc32 = record_crcs(image, label, ids)
     tensors: dict[str, np.ndarray] = {"image": image, "label": label, "id": ids, "crc32": crc32}
-    data = save(tensors, metadata={"data_set": data_set_id, "shard": str(number)})
+    data = save(tensors, metadata={_METADATA: _place(data_set_id, number)})
     with whole_file(folder / layout.shard_name(number)) as unfinished:
         unfinished.write_bytes(data)
     return ShardEntry(
@@ -144,7 +147,7 @@ def open_shard(folder: Path, number: int, manifest: Manifest) -> Shard:
             "shard-size", f"{path} has {size} bytes, not {entry.bytes}: copy it again", shard=number
         )
     header, first_byte = _read_header(path, number)
-    if _belongs_to(header) != (manifest.id, str(number)):
+    if _metadata(header) != _place(manifest.id, number):
         raise DamagedDataSetError(
             "shard-foreign", f"{path} is a shard of another data set, or another shard of this one", shard=number
         )
@@ -169,12 +172,16 @@ def holds_shard_of(path: Path, number: int, data_set_id: str, num_records: int) 
         header, _ = _read_header(path, number)
     except DamagedDataSetError:
         return False
-    return _belongs_to(header) == (data_set_id, str(number)) and header["label"]["shape"][0] <= num_records
+    return _metadata(header) == _place(data_set_id, number) and header["label"]["shape"][0] <= num_records
 
 
-def _belongs_to(header: dict[str, Any]) -> tuple[Any, Any]:
+def _place(data_set_id: str, number: int) -> str:
+    return f"{data_set_id}/{number}"
+
+
+def _metadata(header: dict[str, Any]) -> Any:
     metadata = header.get("__metadata__")
-    return (metadata.get("data_set"), metadata.get("shard")) if isinstance(metadata, dict) else (None, None)
+    return metadata.get(_METADATA) if isinstance(metadata, dict) else None
 
 
 def _read_header(path: Path, number: int) -> tuple[dict[str, Any], int]:

@@ -152,26 +152,37 @@ def open_writer(
         _refuse_others(path)
         whole_request = {**request, **description.model_dump(mode="json"), "client": client}
         whole_request |= {"num_items": num_items, "shard_images": shard_images}
-        seed = os.urandom(layout.ID_BYTES) if seed is None else seed
         plan = _read_plan(path)
         if plan is None:
-            plan = {"seed": seed.hex(), "request": whole_request}
-            write_json(path / layout.PLAN, plan)
+            plan = {"seed": (seed or os.urandom(layout.ID_BYTES)).hex(), "request": whole_request}
+            write_json(path / layout.PLAN, plan, private=True)
             sync(path.parent)
-        elif plan["request"] != whole_request:
-            begun, now = plan["request"], whole_request
-            differing = sorted(name for name in begun.keys() | now.keys() if begun.get(name) != now.get(name))
-            raise ConfigError(
-                f"{path} was begun by another command, which differs in {', '.join(differing)}: "
-                "choose another --out, or remove the folder to begin again"
-            )
+        else:
+            _refuse_another(path, plan, whole_request, seed)
         for left in path.glob(f"*{UNFINISHED}"):
             left.unlink()
         yield DataSetWriter(path, description, client, num_items, shard_images, plan["seed"])
 
 
+def _refuse_another(path: Path, plan: Any, request: Mapping[str, Any], seed: bytes | None) -> None:
+    """Raise `ConfigError` if a plan was made for another request, and say in what that differs."""
+    begun = plan["request"]
+    differing = sorted(name for name in begun.keys() | request.keys() if begun.get(name) != request.get(name))
+    if seed is not None and seed.hex() != plan["seed"]:
+        differing.append("keys.seed")
+    if differing:
+        raise ConfigError(
+            f"{path} was begun by another command, which differs in {', '.join(differing)}: "
+            "choose another --out, or remove the folder to begin again"
+        )
+
+
 def _read_plan(path: Path) -> Any | None:
-    plan = read_json(path / layout.PLAN)
+    """Read the plan; None where there is none, or one that cannot be followed."""
+    try:
+        plan = read_json(path / layout.PLAN)
+    except ValueError:
+        return None
     return plan if isinstance(plan, dict) and plan.keys() == {"seed", "request"} else None
 
 

@@ -1,0 +1,175 @@
+"""`dkjax encrypt`: a client turns its images into an encrypted data set, which is all that leaves it."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dkjax.cli.errors import for_people
+
+if TYPE_CHECKING:
+    from dkjax.collaborative.handover import Order
+    from dkjax.config import EncryptConfig
+    from dkjax.data import Source
+
+
+@for_people
+def encrypt(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="digits, fashion-mnist, tfds:NAME, a folder with a sub-folder of images a class, or a .npz file.",
+            metavar="SOURCE",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The encrypted data set to write.", metavar="NAME.dkds")],
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with [data], [scheme], [keys], [store], [augment].")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
+    ] = None,
+    client: Annotated[
+        str | None, typer.Option(help="A pseudonym that the server may know you by; made up by default.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="train or test; by default all images, or those that the source has for training."),
+    ] = None,
+    views: Annotated[
+        int, typer.Option(min=1, help="Encryptions of each image, under different keys. More show the server more.")
+    ] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Encrypt share i of n, counted from 0, into a data set of its own; auto or auto/n in a job array.",
+            metavar="I/N",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much it would be, and how long.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Encrypt images into a data set for the server.
+
+    Every image gets a key of its own, which is thrown away. Stopped at any point, the same command goes on: finished
+    shards stay. Files that cannot be read are listed and left out. Writes NAME.dkds, and beside it NAME.png: what the
+    server will see.
+    """
+    from dkjax.config import EncryptConfig, load_as
+
+    settings = load_as(EncryptConfig, config, overrides or [], data={"source": source})
+    index, count = _share(shard)
+    if count > 1:
+        out = out.with_name(f"{out.stem}-{index:05d}-of-{count:05d}{out.suffix}")
+
+    from dkjax.data.open import open_configured
+
+    images = open_configured(settings.data, _checked_split(split))
+    order = _order(settings, images, client, split, views, index, count)
+    if dry_run:
+        _show_estimate(images, order, out, as_json)
+    else:
+        _encrypt(images, order, out, as_json)
+
+
+def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
+    from dkjax.cli.progress import EncryptionProgress
+    from dkjax.collaborative.handover import encrypt_data_set
+    from dkjax.collaborative.visibility import not_hidden
+    from dkjax.data.store import open_data_set
+    from dkjax.report.contact_sheet import draw
+
+    with EncryptionProgress(images) as progress:
+        manifest = encrypt_data_set(images, out, order, progress.update)
+        data_set = open_data_set(out)
+        picture = draw(data_set, out.with_suffix(".png"))
+    size = sum(entry.bytes for entry in manifest.shards)
+    summary = {
+        "path": str(out),
+        "client": manifest.client,
+        "records": manifest.records,
+        "shards": len(manifest.shards),
+        "bytes": size,
+        "kept": progress.kept,
+        "skipped": [skipped._asdict() for skipped in images.skipped],
+        "seconds": round(progress.seconds, 3),
+        "images_per_second": round(progress.images_per_second, 1),
+        "picture": str(picture),
+        "not_hidden": not_hidden(manifest),
+    }
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    typer.echo(
+        f"{out}: {manifest.records:,} images in {len(manifest.shards)} shards, {size / 1e6:,.1f} MB, from "
+        f"{manifest.client}; {len(images.skipped)} skipped; {progress.seconds:.1f} s"
+    )
+    typer.echo(f"what the server will see: {picture}")
+    typer.echo(not_hidden(manifest))
+    if order.views > 1:
+        typer.echo(f"{order.views} encryptions of every image under different keys together reveal more than one.")
+    if order.keys.mode == "reproducible":
+        typer.echo("The keys come from a seed: whoever knows it can decrypt. For experiments only.")
+
+
+def _show_estimate(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
+    from dkjax.collaborative.handover import estimate
+
+    expected = estimate(images, order)
+    if as_json:
+        typer.echo(json.dumps({"path": str(out), **expected}))
+    else:
+        typer.echo(
+            f"{out}: would hold {expected['records']:,} images in {expected['shards']} shards, "
+            f"{expected['bytes'] / 1e6:,.1f} MB; about {expected['seconds']:,.0f} s. Nothing was written."
+        )
+
+
+def _order(
+    settings: "EncryptConfig",
+    images: "Source",
+    client: str | None,
+    split: str | None,
+    views: int,
+    index: int,
+    count: int,
+) -> "Order":
+    from dkjax.collaborative.configured import make_scheme
+    from dkjax.collaborative.handover import Order
+    from dkjax.config import resolved
+    from dkjax.data.store import Part
+
+    request: dict[str, Any] = {"data": resolved(settings.data), "split": split}
+    return Order(
+        scheme=make_scheme(settings.scheme, images.image_shape),
+        keys=settings.keys,
+        client=client,
+        views=views,
+        augment=settings.augment,
+        part=Part(index=index, of=count),
+        shard_images=settings.store.shard_images,
+        request=request,
+    )
+
+
+def _share(shard: str | None) -> tuple[int, int]:
+    from dkjax.cli.jobs import ARRAY_VARIABLES, parse_share
+
+    if shard is not None:
+        return parse_share(shard, os.environ)
+    if any(name in os.environ for name in ARRAY_VARIABLES):
+        typer.echo(
+            "note: this is a task of a job array, and encrypts everything: --shard auto splits the work", err=True
+        )
+    return 0, 1
+
+
+def _checked_split(split: str | None) -> Any:
+    from dkjax.errors import ConfigError
+
+    if split not in (None, "train", "test"):
+        raise ConfigError(f"--split must be train or test, got {split!r}")
+    return split
