@@ -18,8 +18,8 @@ from dkjax.data import Records, Source
 from dkjax.data.augment import augment
 from dkjax.data.read_ahead import read_ahead
 from dkjax.data.store import Description, Manifest, Part, layout, open_writer
-from dkjax.data.store.manifest import ImageEntry, SchemeEntry
-from dkjax.errors import ArgumentError, DataError
+from dkjax.data.store.manifest import ImageEntry, SchemeEntry, is_word
+from dkjax.errors import ArgumentError, ConfigError, DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +176,11 @@ def _check(source: Source, order: Order) -> int:
     """Raise if the order cannot be carried out; return how many images it is."""
     if order.views < 1:
         raise ArgumentError(f"views must be at least 1, got {order.views}")
+    if order.client is not None and not is_word(order.client):
+        raise ConfigError(
+            f"client {order.client!r}: a pseudonym is up to 64 letters, digits, dots, dashes and underscores, "
+            "beginning with a letter or digit"
+        )
     order.scheme.check(source.image_shape, np.uint8)
     total = order.num_items(source)
     if not total:

@@ -5,6 +5,7 @@ It is read with suspicion: bounded in size, every field checked, and what it say
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +18,11 @@ from dkjax.errors import ArgumentError, DamagedDataSetError
 
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+def is_word(text: str) -> bool:
+    """Say whether a text can be a pseudonym: letters, digits, dots, dashes and underscores, at most 64 of them."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None
 
 
 class _Entry(BaseModel):
