@@ -1,4 +1,4 @@
-"""Restricted random permutations, drawn from keys by rounds of sorting."""
+"""Restricted random permutations, drawn from keys by sorting random words."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ def position_bits(n: int) -> int:
     return max(n - 1, 1).bit_length()
 
 
-def rounds_for(n: int) -> int:
-    """Return the fewest rounds that keep the bias of an order of `n` positions below 2^-20."""
+def words_for(n: int) -> int:
+    """Return the fewest words a position that keep the bias of an order of `n` positions below 2^-20."""
     random_bits = 32 - position_bits(n)
-    rounds = 1
-    while n * n << 18 >= 1 << (rounds * random_bits):
-        rounds += 1
-    return rounds
+    words = 1
+    while n * n << 18 >= 1 << (words * random_bits):
+        words += 1
+    return words
 
 
 def random_permutations(keys: np.ndarray, n: int, fixed: int = 0) -> np.ndarray:
@@ -30,18 +30,17 @@ def random_permutations(keys: np.ndarray, n: int, fixed: int = 0) -> np.ndarray:
     Returns:
         `int32[..., n]`, acting by gathering: `output[i] = input[permutation[i]]`.
     """
-    order = np.broadcast_to(np.arange(n), (*keys.shape[:-1], n))
+    batch = keys.shape[:-1]
+    permutation = np.broadcast_to(np.arange(n, dtype=np.int32), (*batch, n)).copy()
     if fixed >= n - 1:
-        return order.astype(np.int32)
-    rounds = rounds_for(n)
-    words = bits(keys, rounds * n).reshape(*keys.shape[:-1], rounds, n) >> np.uint32(position_bits(n))
-    for i in range(rounds):
-        # Equal words keep the order they had.
-        order = np.take_along_axis(order, np.argsort(words[..., i, :], axis=-1, kind="stable"), axis=-1)
+        return permutation
+    count = words_for(n)
+    words = bits(keys, count * n).reshape(*batch, count, n) >> np.uint32(position_bits(n))
+    # The last of the keys decides first, and where all tie the position does.
+    order = np.lexsort([words[..., i, :] for i in reversed(range(count))], axis=-1)
     moved = order[..., fixed:]
-    permutation = np.broadcast_to(np.arange(n), order.shape).copy()
     np.put_along_axis(permutation, np.sort(moved, axis=-1), moved, axis=-1)
-    return permutation.astype(np.int32)
+    return permutation
 
 
 def invert(permutations: np.ndarray) -> np.ndarray:

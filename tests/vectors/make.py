@@ -110,8 +110,8 @@ def keys_cases() -> Iterator[tuple[str, str, dict]]:
             yield f"{prng}, seed {seed}, round {number}", "ratchet", inputs
 
 
-# Rounds of sorting go from one to two after 22 positions and from two to three after 2048. Each size, PRNG and shape is
-# a program that the JAX package compiles, and threefry2x32 compiles three times faster: several cases use each program.
+# A position takes one word where there are up to 22, two up to 2048, then three. Each size, PRNG and shape is a program
+# that the JAX package compiles, and threefry2x32 compiles three times faster: several cases use each program.
 SIZES = {
     "threefry2x32": (1, 2, 3, 5, 16, 22, 23, 49, 196, 768, 2048, 2049),
     "chacha20": (6, 196, 3072),
