@@ -5,12 +5,12 @@ restricted one leaves a given number of positions, drawn from the key, at their 
 (Horio, Nishikawa, Kiya 2024, arXiv 2408.08529; the restriction matrices of Aso, Shiota, Kiya 2024, arXiv 2408.05737).
 
 **How an order is drawn.** Every position gets `R` random 32-bit words of its own, and the positions are sorted by them:
-by the first word, where that ties by the second, and so on. Of each word only the high bits count; the low
-`ceil(log2 n)` bits of the last one hold the position, which decides where all tie and is read off the sorted words.
+by the first word, where that ties by the second, and so on. The low `ceil(log2 n)` bits of the last one are replaced by
+the position, which decides where all random bits tie and is read off the sorted words.
 
-**Bias.** With `R` words of `b` random bits, two given positions tie in all of them with probability `2^(-R b)`, so an
-order is at most `n^2 2^(-R b - 2)` away from uniform in total variation. `words_for` takes the fewest words that keep
-this below `2^-20`: one for 16 positions, two for 196 and for 768.
+**Bias.** With `b` random bits in all its words, two given positions tie in them with probability `2^-b`, so an order is
+at most `n^2 2^(-b - 2)` away from uniform in total variation. `words_for` takes the fewest words that keep this below
+`2^-20`: one for up to 22 positions, two for up to 32768, which is below `2^-36` for 768.
 """
 
 import math
@@ -28,7 +28,7 @@ def _position_bits(n: int) -> int:
 
 def bias_log2(n: int, words: int) -> float:
     """Bound the distance of a drawn order of `n` positions from uniform: log2 of the total variation."""
-    return 2 * math.log2(n) - words * (_WORD_BITS - _position_bits(n)) - 2
+    return 2 * math.log2(n) - (words * _WORD_BITS - _position_bits(n)) - 2
 
 
 def words_for(n: int) -> int:
@@ -70,8 +70,8 @@ def sample(key: jax.Array, n: int, fixed: int = 0) -> jax.Array:
 def _random_order(key: jax.Array, n: int) -> jax.Array:
     """Draw an order of `n` positions as `int32[n]`, by the sort that the module describes."""
     position_mask = jnp.uint32((1 << _position_bits(n)) - 1)
-    *words, last = jax.random.bits(key, (words_for(n), n), jnp.uint32) & ~position_mask
-    words.append(last | jnp.arange(n, dtype=jnp.uint32))
+    *words, last = jax.random.bits(key, (words_for(n), n), jnp.uint32)
+    words.append((last & ~position_mask) | jnp.arange(n, dtype=jnp.uint32))
     on_cpu = _sort_pairs if len(words) == 2 else _sort
     return (jax.lax.platform_dependent(*words, cpu=on_cpu, default=_sort) & position_mask).astype(jnp.int32)
 

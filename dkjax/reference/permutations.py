@@ -6,15 +6,14 @@ from dkjax.reference.keystream import bits
 
 
 def position_bits(n: int) -> int:
-    """Return how many low bits of a word the positions of `n` take from its random ones."""
+    """Return how many low bits of the last word the position among `n` replaces."""
     return max(n - 1, 1).bit_length()
 
 
 def words_for(n: int) -> int:
     """Return the fewest words a position that keep the bias of an order of `n` positions below 2^-20."""
-    random_bits = 32 - position_bits(n)
     words = 1
-    while n * n << 18 >= 1 << (words * random_bits):
+    while n * n << 18 >= 1 << (32 * words - position_bits(n)):
         words += 1
     return words
 
@@ -35,7 +34,8 @@ def random_permutations(keys: np.ndarray, n: int, fixed: int = 0) -> np.ndarray:
     if fixed >= n - 1:
         return permutation
     count = words_for(n)
-    words = bits(keys, count * n).reshape(*batch, count, n) >> np.uint32(position_bits(n))
+    words = bits(keys, count * n).reshape(*batch, count, n)
+    words[..., -1, :] >>= np.uint32(position_bits(n))
     # The last of the keys decides first, and where all tie the position does.
     order = np.lexsort([words[..., i, :] for i in reversed(range(count))], axis=-1)
     moved = order[..., fixed:]

@@ -121,7 +121,8 @@ def keystream(key: bytes, nonce: bytes, words: int) -> np.ndarray:
 
 
 def permutation_of(key: bytes, n: int, fixed: int, words: int) -> list[int]:
-    random_bits = keystream(key, b"dkjax/bits//", words * n).reshape(words, n) >> (n - 1).bit_length()
+    random_bits = keystream(key, b"dkjax/bits//", words * n).reshape(words, n).copy()
+    random_bits[-1] >>= (n - 1).bit_length()
     order = sorted(range(n), key=lambda i: (*random_bits[:, i].tolist(), i))
     moved = iter(order[fixed:])
     stays = set(order[:fixed])
@@ -133,7 +134,7 @@ def encrypt_by_hand(image, key, block_size, fixed_blocks, fixed_pixels):
     columns = width // block_size
     num_blocks, block_values = height // block_size * columns, block_size * block_size * channels
     children = keystream(key, b"dkjax/split/", 16).tobytes()
-    # One word for each position is enough for up to 22 of them, two are for up to 2048.
+    # One word for each position is enough for up to 22 of them, two are for up to 32768.
     blocks = permutation_of(children[:32], num_blocks, fixed_blocks, words=1)
     pixels = permutation_of(children[32:], block_values, fixed_pixels, words=2)
     encrypted = np.empty_like(image)

@@ -21,9 +21,9 @@ def keys_of(seed: int, count: int, name: str = "threefry2x32") -> jax.Array:
 
 
 def order_of(words: np.ndarray) -> np.ndarray:
-    """The order that words `[R, n]` give: by the bits that leave room for a position, and by position in the end."""
+    """The order that words `[R, n]` give: by all bits but the low ones of the last word, then by position."""
     n = words.shape[1]
-    words = words >> max(n - 1, 1).bit_length()
+    words = np.stack([*words[:-1], words[-1] >> max(n - 1, 1).bit_length()])
     return np.array(sorted(range(n), key=lambda position: (*words[:, position].tolist(), position)))
 
 
@@ -49,7 +49,8 @@ def words_of(n: int, count: int, tie: str, seed: int = 0) -> np.ndarray:
         case "in the last word":
             words[-1] = words[-1, 0]
         case "in every word":
-            words &= np.uint32((1 << max(n - 1, 1).bit_length()) - 1)
+            words[:-1] = words[:-1, :1]
+            words[-1] &= np.uint32((1 << max(n - 1, 1).bit_length()) - 1)
     return words
 
 
@@ -200,7 +201,7 @@ def test_fewest_words_that_keep_the_bias_below_a_millionth():
         words = permutations.words_for(n)
         assert permutations.bias_log2(n, words) < -20
         assert words == 1 or permutations.bias_log2(n, words - 1) >= -20
-    assert [permutations.words_for(n) for n in (16, 196, 768)] == [1, 2, 2]
+    assert [permutations.words_for(n) for n in (22, 23, 196, 768, 32768, 32769)] == [1, 2, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize(("n", "bits", "words"), [(2, 1, 1), (2, 2, 3), (3, 2, 1), (3, 2, 2), (4, 3, 1)])
@@ -214,8 +215,8 @@ def test_bias_bound_where_all_words_can_be_counted(n, bits, words):
 
 
 def test_bias_is_the_stated_bound():
-    # 20 positions take 5 bits of a word and leave 27 random ones.
-    assert permutations.bias_log2(20, 3) == pytest.approx(math.log2(20**2 * 2.0 ** (-3 * 27 - 2)))
+    # 20 positions take 5 bits of three words and leave 91 random ones.
+    assert permutations.bias_log2(20, 3) == pytest.approx(math.log2(20**2 * 2.0 ** (-91 - 2)))
 
 
 # Counting

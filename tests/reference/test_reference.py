@@ -95,11 +95,11 @@ def test_permutations_have_their_fixed_points(prng):
 
 
 def test_words_keep_the_stated_bias():
-    for n in (2, 16, 22, 23, 196, 768, 2048, 2049, 10**5):
-        words, bits = permutations.words_for(n), 32 - permutations.position_bits(n)
-        assert n * n * 2.0 ** (-words * bits - 2) < 2**-20
-        assert words == 1 or n * n * 2.0 ** (-(words - 1) * bits - 2) >= 2**-20
-    assert [permutations.words_for(n) for n in (22, 23, 2048, 2049)] == [1, 2, 2, 3]
+    for n in (2, 16, 22, 23, 196, 768, 32768, 32769, 10**6):
+        words, bits = permutations.words_for(n), permutations.position_bits(n)
+        assert n * n * 2.0 ** (bits - 32 * words - 2) < 2**-20
+        assert words == 1 or n * n * 2.0 ** (bits - 32 * (words - 1) - 2) >= 2**-20
+    assert [permutations.words_for(n) for n in (22, 23, 32768, 32769)] == [1, 2, 2, 3]
 
 
 @every_scheme
