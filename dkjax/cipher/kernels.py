@@ -8,10 +8,11 @@ Which one runs is decided when the program is compiled for a backend:
   moves four. The steps stand behind fences (see `dkjax.cipher.fence`).
 - TPU: there is no fast gather of bytes. Both permutations are multiplications with one-hot matrices on the matrix unit,
   exact since a byte is exact in bfloat16 and every sum has a single term.
-- elsewhere: two gathers.
+- elsewhere, and on a TPU where whole blocks alone move: gathers.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,25 +22,29 @@ from dkjax.cipher.fence import fenced
 
 
 def permute(
-    image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array, *, block_size: int
+    image: jax.Array, block_permutation: jax.Array | None, pixel_permutation: jax.Array | None, *, block_size: int
 ) -> jax.Array:
     """Reorder the blocks of one image, and the values inside each block.
 
     Args:
         image: any dtype, `[H, W, C]`.
-        block_permutation: `int32[N]`, acts by gathering.
-        pixel_permutation: `int32[P]`, acts by gathering.
+        block_permutation: `int32[N]`, acts by gathering; None leaves the blocks in order.
+        pixel_permutation: `int32[P]`, acts by gathering; None leaves the values of a block in order.
         block_size: the side `M` of a block in pixels.
 
     Returns:
         The permuted image.
 
     Guarantees:
-        - every kernel gives the same bytes (`test_kernels.py::test_kernels_agree`).
+        - every kernel gives the same bytes (`test_kernels.py::test_kernels_agree`,
+          `test_kernels.py::test_kernels_agree_on_blocks_alone`).
     """
-    kernels = {"default": _by_gathers, "cpu": _by_windows}
+    if block_permutation is None:  # the fast kernels copy block by block anyway
+        block_permutation = jnp.arange(image.shape[0] // block_size * (image.shape[1] // block_size), dtype=jnp.int32)
+    kernels: dict[str, Callable[..., jax.Array]] = {"default": _by_gathers, "cpu": _by_windows}
     if image.dtype == jnp.uint8:
-        kernels["tpu"] = _by_matmuls
+        if pixel_permutation is not None:
+            kernels["tpu"] = _by_matmuls
         if block_size * image.shape[2] % 4 == 0:
             kernels["cpu"] = _by_words
     for_size = {platform: functools.partial(kernel, block_size=block_size) for platform, kernel in kernels.items()}
@@ -47,10 +52,11 @@ def permute(
 
 
 def _by_gathers(
-    image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array, *, block_size: int
+    image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array | None, *, block_size: int
 ) -> jax.Array:
-    rows = to_blocks(image, block_size).at[block_permutation].get(mode="promise_in_bounds", unique_indices=True)
-    blocks = rows.at[:, pixel_permutation].get(mode="promise_in_bounds", unique_indices=True)
+    blocks = to_blocks(image, block_size).at[block_permutation].get(mode="promise_in_bounds", unique_indices=True)
+    if pixel_permutation is not None:
+        blocks = blocks.at[:, pixel_permutation].get(mode="promise_in_bounds", unique_indices=True)
     return from_blocks(blocks, image.shape, block_size)
 
 
@@ -67,27 +73,25 @@ def _by_matmuls(
 
 
 def _by_windows(
-    image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array, *, block_size: int
+    image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array | None, *, block_size: int
 ) -> jax.Array:
     height, width, channels = image.shape
     windows = image.reshape(height // block_size, block_size, width // block_size, block_size * channels)
     blocks = _cut_in_order(windows, block_permutation)
-    blocks = fenced(_take_columns)(blocks, pixel_permutation)
+    if pixel_permutation is not None:
+        blocks = fenced(_take_columns)(blocks, pixel_permutation)
     return fenced(_join)(blocks.reshape(windows.shape[0], windows.shape[2], block_size, -1)).reshape(image.shape)
 
 
 def _by_words(
-    image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array, *, block_size: int
+    image: jax.Array, block_permutation: jax.Array, pixel_permutation: jax.Array | None, *, block_size: int
 ) -> jax.Array:
     height, width, channels = image.shape
     columns, row_words = width // block_size, block_size * channels // 4
     words = fenced(_to_words)(image.reshape(height, columns * row_words, 4))
     blocks = _cut_in_order(words.reshape(height // block_size, block_size, columns, row_words), block_permutation)
-    num_blocks, block_words = blocks.shape
-    padded = jnp.pad(blocks, ((0, -num_blocks % 4), (0, 0)))
-    quads = fenced(_bytes_to_quads)(padded.reshape(4, -1, block_words)).reshape(-1, 4 * block_words)
-    quads = fenced(_take_columns)(quads, pixel_permutation)
-    blocks = fenced(_quads_to_bytes)(quads.reshape(-1, block_words, 4)).reshape(-1, block_words)[:num_blocks]
+    if pixel_permutation is not None:
+        blocks = _permute_bytes(blocks, pixel_permutation)
     words = fenced(_join)(blocks.reshape(-1, columns, block_size, row_words))
     return fenced(_to_bytes)(words.reshape(height, columns * row_words)).reshape(image.shape)
 
@@ -96,6 +100,15 @@ def _cut_in_order(windows: jax.Array, order: jax.Array) -> jax.Array:
     """Copy blocks `[N, P]` out of an image `[H/M, M, W/M, a block's row]` in the given order."""
     places = fenced(functools.partial(_places, columns=windows.shape[2]))(order)
     return fenced(_cut)(windows, places).reshape(order.shape[0], -1)
+
+
+def _permute_bytes(blocks: jax.Array, pixel_permutation: jax.Array) -> jax.Array:
+    """Reorder the bytes of blocks given as words `[N, P / 4]`."""
+    num_blocks, block_words = blocks.shape
+    padded = jnp.pad(blocks, ((0, -num_blocks % 4), (0, 0)))
+    quads = fenced(_bytes_to_quads)(padded.reshape(4, -1, block_words)).reshape(-1, 4 * block_words)
+    quads = fenced(_take_columns)(quads, pixel_permutation)
+    return fenced(_quads_to_bytes)(quads.reshape(-1, block_words, 4)).reshape(-1, block_words)[:num_blocks]
 
 
 def _to_words(quadruples: jax.Array) -> jax.Array:

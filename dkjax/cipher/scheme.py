@@ -55,23 +55,27 @@ class Scheme:
     def apply(self, parameters: Parameters, image: jax.Array) -> jax.Array:
         """Encrypt one image `[H, W, C]`."""
         if self._only_permutes:
-            blocks, pixels = parameters
-            return kernels.permute(image, blocks, pixels, block_size=self.block_size)
+            return self._permute(parameters, image)
         steps = [transform.apply for transform in self.transforms]
         return self._run(steps, parameters, image)
 
     def invert(self, parameters: Parameters, image: jax.Array) -> jax.Array:
         """Decrypt one image `[H, W, C]`."""
         if self._only_permutes:
-            blocks, pixels = map(permutations.invert, parameters)
-            return kernels.permute(image, blocks, pixels, block_size=self.block_size)
+            return self._permute(tuple(map(permutations.invert, parameters)), image)
         steps = [transform.invert for transform in reversed(self.transforms)]
         return self._run(steps, parameters[::-1], image)
 
     @property
     def _only_permutes(self) -> bool:
-        """Whether the scheme is the two permutations that have kernels of their own; they commute."""
-        return [type(transform) for transform in self.transforms] == [BlockScrambling, PixelPermutation]
+        """Whether the scheme is permutations that have kernels of their own, each at most once; they commute."""
+        kinds = {type(transform) for transform in self.transforms}
+        return len(kinds) == len(self.transforms) and kinds <= {BlockScrambling, PixelPermutation}
+
+    def _permute(self, parameters: Parameters, image: jax.Array) -> jax.Array:
+        drawn = {type(transform): each for transform, each in zip(self.transforms, parameters, strict=True)}
+        blocks, pixels = drawn.get(BlockScrambling), drawn.get(PixelPermutation)
+        return kernels.permute(image, blocks, pixels, block_size=self.block_size)
 
     def _run(self, steps: list[Callable[..., jax.Array]], parameters: Parameters, image: jax.Array) -> jax.Array:
         shape = block_shape(image.shape, self.block_size)

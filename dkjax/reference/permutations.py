@@ -1,4 +1,4 @@
-"""Restricted random permutations, drawn from keys by rounds of sorting."""
+"""Restricted random permutations, drawn from keys by sorting random words."""
 
 import numpy as np
 
@@ -6,17 +6,16 @@ from dkjax.reference.keystream import bits
 
 
 def position_bits(n: int) -> int:
-    """Return how many low bits of a word the positions of `n` take from its random ones."""
+    """Return how many low bits of the last word the position among `n` replaces."""
     return max(n - 1, 1).bit_length()
 
 
-def rounds_for(n: int) -> int:
-    """Return the fewest rounds that keep the bias of an order of `n` positions below 2^-20."""
-    random_bits = 32 - position_bits(n)
-    rounds = 1
-    while n * n << 18 >= 1 << (rounds * random_bits):
-        rounds += 1
-    return rounds
+def words_for(n: int) -> int:
+    """Return the fewest words a position that keep the bias of an order of `n` positions below 2^-20."""
+    words = 1
+    while n * n << 18 >= 1 << (32 * words - position_bits(n)):
+        words += 1
+    return words
 
 
 def random_permutations(keys: np.ndarray, n: int, fixed: int = 0) -> np.ndarray:
@@ -30,18 +29,18 @@ def random_permutations(keys: np.ndarray, n: int, fixed: int = 0) -> np.ndarray:
     Returns:
         `int32[..., n]`, acting by gathering: `output[i] = input[permutation[i]]`.
     """
-    order = np.broadcast_to(np.arange(n), (*keys.shape[:-1], n))
+    batch = keys.shape[:-1]
+    permutation = np.broadcast_to(np.arange(n, dtype=np.int32), (*batch, n)).copy()
     if fixed >= n - 1:
-        return order.astype(np.int32)
-    rounds = rounds_for(n)
-    words = bits(keys, rounds * n).reshape(*keys.shape[:-1], rounds, n) >> np.uint32(position_bits(n))
-    for i in range(rounds):
-        # Equal words keep the order they had.
-        order = np.take_along_axis(order, np.argsort(words[..., i, :], axis=-1, kind="stable"), axis=-1)
+        return permutation
+    count = words_for(n)
+    words = bits(keys, count * n).reshape(*batch, count, n)
+    words[..., -1, :] >>= np.uint32(position_bits(n))
+    # The last of the keys decides first, and where all tie the position does.
+    order = np.lexsort([words[..., i, :] for i in reversed(range(count))], axis=-1)
     moved = order[..., fixed:]
-    permutation = np.broadcast_to(np.arange(n), order.shape).copy()
     np.put_along_axis(permutation, np.sort(moved, axis=-1), moved, axis=-1)
-    return permutation.astype(np.int32)
+    return permutation
 
 
 def invert(permutations: np.ndarray) -> np.ndarray:

@@ -120,11 +120,10 @@ def keystream(key: bytes, nonce: bytes, words: int) -> np.ndarray:
     return np.frombuffer(cipher.encryptor().update(bytes(4 * words)), "<u4")
 
 
-def permutation_of(key: bytes, n: int, fixed: int, rounds: int) -> list[int]:
-    order = list(range(n))
-    for words in keystream(key, b"dkjax/bits//", rounds * n).reshape(rounds, n):
-        random_bits = [int(word) >> (n - 1).bit_length() for word in words]
-        order = [order[i] for i in sorted(range(n), key=lambda i: (random_bits[i], i))]
+def permutation_of(key: bytes, n: int, fixed: int, words: int) -> list[int]:
+    random_bits = keystream(key, b"dkjax/bits//", words * n).reshape(words, n).copy()
+    random_bits[-1] >>= (n - 1).bit_length()
+    order = sorted(range(n), key=lambda i: (*random_bits[:, i].tolist(), i))
     moved = iter(order[fixed:])
     stays = set(order[:fixed])
     return [position if position in stays else next(moved) for position in range(n)]
@@ -135,9 +134,9 @@ def encrypt_by_hand(image, key, block_size, fixed_blocks, fixed_pixels):
     columns = width // block_size
     num_blocks, block_values = height // block_size * columns, block_size * block_size * channels
     children = keystream(key, b"dkjax/split/", 16).tobytes()
-    # One round of sorting is enough for up to 22 positions, two are for up to 1500.
-    blocks = permutation_of(children[:32], num_blocks, fixed_blocks, rounds=1)
-    pixels = permutation_of(children[32:], block_values, fixed_pixels, rounds=2)
+    # One word for each position is enough for up to 22 of them, two are for up to 32768.
+    blocks = permutation_of(children[:32], num_blocks, fixed_blocks, words=1)
+    pixels = permutation_of(children[32:], block_values, fixed_pixels, words=2)
     encrypted = np.empty_like(image)
     for to_block, from_block in enumerate(blocks):
         for to_value, from_value in enumerate(pixels):

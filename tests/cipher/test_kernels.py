@@ -35,6 +35,10 @@ def expected(image: np.ndarray, blocks: np.ndarray, pixels: np.ndarray, m: int) 
     return out
 
 
+def as_they_are(orders: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.arange(orders.shape[1], dtype=np.int32), orders.shape)
+
+
 def applicable(shape: tuple[int, int, int], block_size: int, dtype: str) -> list[str]:
     names = ["permute", "_by_gathers", "_by_windows"]
     if dtype == "uint8":
@@ -53,6 +57,27 @@ def test_kernels_agree(shape, block_size, dtype):
     for name in applicable(shape, block_size, dtype):
         kernel = jax.jit(jax.vmap(functools.partial(getattr(kernels, name), block_size=block_size)))
         np.testing.assert_array_equal(np.asarray(kernel(images, blocks, pixels)), want, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize(("shape", "block_size"), SHAPES)
+def test_kernels_agree_on_blocks_alone(shape, block_size, dtype):
+    images = np.random.default_rng(1).integers(0, 256, (3, *shape)).astype(dtype)
+    blocks, pixels = drawn(shape, block_size, 3)
+    want = np.stack([expected(*one, block_size) for one in zip(images, blocks, as_they_are(pixels), strict=True)])
+    for name in set(applicable(shape, block_size, dtype)) - {"_by_matmuls"}:
+        kernel = jax.jit(jax.vmap(functools.partial(getattr(kernels, name), block_size=block_size)))
+        np.testing.assert_array_equal(np.asarray(kernel(images, blocks, None)), want, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_pixels_alone(dtype):
+    shape, block_size = SHAPES[0]
+    images = np.random.default_rng(1).integers(0, 256, (3, *shape)).astype(dtype)
+    blocks, pixels = drawn(shape, block_size, 3)
+    want = np.stack([expected(*one, block_size) for one in zip(images, as_they_are(blocks), pixels, strict=True)])
+    kernel = jax.jit(jax.vmap(functools.partial(kernels.permute, block_size=block_size)))
+    np.testing.assert_array_equal(np.asarray(kernel(images, None, pixels)), want)
 
 
 def test_one_image_and_nested_batches():

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from scipy.stats import chisquare
 
 from dkjax import prng
@@ -20,12 +21,10 @@ def keys_of(seed: int, count: int, name: str = "threefry2x32") -> jax.Array:
 
 
 def order_of(words: np.ndarray) -> np.ndarray:
-    """The order that rounds of words give: each sorts stably, by the bits that are not a position, what it finds."""
+    """The order that words `[R, n]` give: by all bits but the low ones of the last word, then by position."""
     n = words.shape[1]
-    order = np.arange(n)
-    for word in words:
-        order = order[np.argsort(word >> max(n - 1, 1).bit_length(), kind="stable")]
-    return order
+    words = np.stack([*words[:-1], words[-1] >> max(n - 1, 1).bit_length()])
+    return np.array(sorted(range(n), key=lambda position: (*words[:, position].tolist(), position)))
 
 
 def permutation_of(words: np.ndarray, fixed: int) -> np.ndarray:
@@ -34,6 +33,25 @@ def permutation_of(words: np.ndarray, fixed: int) -> np.ndarray:
     n = len(order)
     left, moved = set(order[fixed:]), iter(order[fixed:])
     return np.array([next(moved) if position in left else position for position in range(n)])
+
+
+TIES = ("never", "sometimes", "in the first word", "in the last word", "in every word")
+
+
+def words_of(n: int, count: int, tie: str, seed: int = 0) -> np.ndarray:
+    """Random words `[count, n]` whose random bits tie."""
+    words = np.random.default_rng([n, seed]).integers(0, 2**32, (count, n), dtype=np.uint32)
+    match tie:
+        case "sometimes":
+            words &= np.uint32(0xC0000000)
+        case "in the first word":
+            words[0] = words[0, 0]
+        case "in the last word":
+            words[-1] = words[-1, 0]
+        case "in every word":
+            words[:-1] = words[:-1, :1]
+            words[-1] &= np.uint32((1 << max(n - 1, 1).bit_length()) - 1)
+    return words
 
 
 # The rule
@@ -53,33 +71,36 @@ def test_permutation_with_enough_fixed_points(n):
 
 
 @pytest.mark.parametrize("n", [2, 5, 16, 40, 4096])
-@pytest.mark.parametrize("agree", ["never", "sometimes", "in the last round", "in every round"])
-def test_rule_given_the_words(n, agree, monkeypatch):
-    words = np.random.default_rng(n).integers(0, 2**32, (permutations.rounds_for(n), n), dtype=np.uint32)
-    match agree:
-        case "sometimes":
-            words &= np.uint32(0xC0000000)
-        case "in the last round":
-            words[-1] = words[-1, 0]
-        case "in every round":
-            words &= np.uint32((1 << max(n - 1, 1).bit_length()) - 1)
+@pytest.mark.parametrize("tie", TIES)
+def test_rule_given_the_words(n, tie, monkeypatch):
+    words = words_of(n, permutations.words_for(n), tie)
     monkeypatch.setattr(jax.random, "bits", lambda key, shape, dtype: jnp.array(words).reshape(shape))
     np.testing.assert_array_equal(permutations._random_order(None, n), order_of(words))
     for fixed in {0, n // 3}:
         expected = permutation_of(words, fixed) if fixed < n - 1 else np.arange(n)
         np.testing.assert_array_equal(permutations.sample(None, n, fixed), expected)
-    if agree == "in every round":
+    if tie == "in every word":
         np.testing.assert_array_equal(order_of(words), np.arange(n))
 
 
-@pytest.mark.parametrize("rounds", [1, 2, 3])
-def test_rounds_are_one_sort_by_all_words(rounds):
-    # Few values, so that ties are common: the last round decides, and where it ties the one before does.
-    words = np.random.default_rng(rounds).integers(0, 4, (rounds, 50), dtype=np.uint32) << np.uint32(30)
-    words_of_element = np.empty_like(words)
-    for i in range(rounds):
-        words_of_element[i, order_of(words[:i])] = words[i]
-    np.testing.assert_array_equal(order_of(words), np.lexsort((np.arange(50), *words_of_element)))
+@pytest.mark.parametrize("n", [2, 40, 768])
+@pytest.mark.parametrize("tie", TIES)
+def test_sorts_of_every_backend_agree(n, tie):
+    pairs = np.stack([words_of(n, 2, tie, seed) for seed in range(4)])
+    pairs[:, 1] = (pairs[:, 1] & ~np.uint32(1023)) | np.arange(n, dtype=np.uint32)
+    expected = np.stack([low[np.lexsort((low, high))] for high, low in pairs])
+    for sort in (permutations._sort, permutations._sort_pairs):
+        batched = jax.jit(jax.vmap(jax.jit(sort)))(pairs[:, 0], pairs[:, 1])
+        assert batched.dtype == np.uint32
+        np.testing.assert_array_equal(batched, expected)
+        np.testing.assert_array_equal(sort(*jnp.array(pairs[0])), expected[0])
+
+
+def test_a_divided_batch_is_drawn_without_a_collective():
+    shard = NamedSharding(jax.make_mesh((4,), "i", axis_types=(AxisType.Auto,)), PartitionSpec("i"))
+    keys = jax.device_put(keys_of(5, 8), shard)
+    text = jax.jit(jax.vmap(lambda key: permutations.sample(key, 40, 10))).lower(keys).compile().as_text()
+    assert not any(word in text for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
 
 
 @pytest.mark.parametrize("name", prng.NAMES)
@@ -88,7 +109,7 @@ def test_vmap_equals_loop(name):
     draw = functools.partial(permutations.sample, n=24, fixed=6)
     batch = jax.jit(jax.vmap(draw))(keys)
     np.testing.assert_array_equal(batch, np.stack([draw(key) for key in keys]))
-    words = np.stack([jax.random.bits(key, (permutations.rounds_for(24), 24), jnp.uint32) for key in keys])
+    words = np.stack([jax.random.bits(key, (permutations.words_for(24), 24), jnp.uint32) for key in keys])
     np.testing.assert_array_equal(batch, np.stack([permutation_of(word, 6) for word in words]))
 
 
@@ -152,18 +173,18 @@ def test_uniform_rejects_positions_that_are_not_drawn(fixed):
 
 
 @pytest.mark.parametrize("fixed", [0, 1])
-@pytest.mark.parametrize(("rounds", "uniform"), [(1, False), (8, True)])
-def test_uniform_rejects_ties_and_rounds_mend_them(rounds, uniform, fixed, monkeypatch):
-    """Words of four random bits: one round keeps the order of one pair in sixteen, eight rounds of none."""
+@pytest.mark.parametrize(("words", "uniform"), [(1, False), (8, True)])
+def test_uniform_rejects_ties_and_more_words_mend_them(words, uniform, fixed, monkeypatch):
+    """Words of four random bits: one keeps the order of one pair in sixteen, eight of none."""
     bits = jax.random.bits
     monkeypatch.setattr(jax.random, "bits", lambda *args: bits(*args) & jnp.uint32(0xF0000000))
-    monkeypatch.setattr(permutations, "rounds_for", lambda n: rounds)
+    monkeypatch.setattr(permutations, "words_for", lambda n: words)
     assert looks_uniform(draw_many(fixed), fixed) is uniform
 
 
 def test_every_position_is_reached_from_every_position():
     n = 24
-    assert permutations.rounds_for(n) == 2
+    assert permutations.words_for(n) == 2
     drawn = np.asarray(jax.jit(jax.vmap(lambda key: permutations.sample(key, n)))(keys_of(4, 8000)))
     seen = np.stack([(drawn == value).sum(axis=0) for value in range(n)])
     # Rows and columns of the table have given sums, and so it has (n - 1)^2 degrees of freedom.
@@ -175,30 +196,27 @@ def test_every_position_is_reached_from_every_position():
 # Bias
 
 
-def test_fewest_rounds_that_keep_the_bias_below_a_millionth():
+def test_fewest_words_that_keep_the_bias_below_a_millionth():
     for n in range(1, 4097):
-        rounds = permutations.rounds_for(n)
-        assert permutations.bias_log2(n, rounds) < -20
-        assert rounds == 1 or permutations.bias_log2(n, rounds - 1) >= -20
-    assert [permutations.rounds_for(n) for n in (16, 196, 768)] == [1, 2, 2]
+        words = permutations.words_for(n)
+        assert permutations.bias_log2(n, words) < -20
+        assert words == 1 or permutations.bias_log2(n, words - 1) >= -20
+    assert [permutations.words_for(n) for n in (22, 23, 196, 768, 32768, 32769)] == [1, 2, 2, 2, 2, 3]
 
 
-@pytest.mark.parametrize(("n", "bits", "rounds"), [(2, 1, 1), (2, 2, 3), (3, 2, 1), (3, 2, 2), (4, 3, 1)])
-def test_bias_bound_where_all_words_can_be_counted(n, bits, rounds):
-    every = itertools.product(range(1 << bits), repeat=rounds * n)
-    words = np.array(list(every), np.uint32).reshape(-1, rounds, n)
-    order = np.broadcast_to(np.arange(n), (len(words), n))
-    for i in range(rounds):
-        order = np.take_along_axis(order, np.argsort(words[:, i], axis=1, kind="stable"), axis=1)
-    seen = np.unique(order, axis=0, return_counts=True)[1] / len(words)
+@pytest.mark.parametrize(("n", "bits", "words"), [(2, 1, 1), (2, 2, 3), (3, 2, 1), (3, 2, 2), (4, 3, 1)])
+def test_bias_bound_where_all_words_can_be_counted(n, bits, words):
+    every = np.array(list(itertools.product(range(1 << bits), repeat=words * n)), np.uint32).reshape(-1, words, n)
+    order = np.lexsort(np.moveaxis(every, 1, 0)[::-1])  # stable, so ties are left to the position
+    seen = np.unique(order, axis=0, return_counts=True)[1] / len(every)
     total_variation = np.abs(seen - 1 / math.factorial(n)).sum() / 2
     assert len(seen) == math.factorial(n)
-    assert 0 < total_variation <= n**2 * 2.0 ** (-rounds * bits - 2)
+    assert 0 < total_variation <= n**2 * 2.0 ** (-words * bits - 2)
 
 
 def test_bias_is_the_stated_bound():
-    # 20 positions take 5 bits of a word and leave 27 random ones.
-    assert permutations.bias_log2(20, 3) == pytest.approx(math.log2(20**2 * 2.0 ** (-3 * 27 - 2)))
+    # 20 positions take 5 bits of three words and leave 91 random ones.
+    assert permutations.bias_log2(20, 3) == pytest.approx(math.log2(20**2 * 2.0 ** (-91 - 2)))
 
 
 # Counting

@@ -4,9 +4,13 @@ import dataclasses
 import doctest
 import importlib
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from dkjax.cipher import Scheme, schemes
+from dkjax.cipher.blocks import block_shape, from_blocks, to_blocks
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 from dkjax.errors import ArgumentError
 
@@ -61,6 +65,31 @@ def test_repr_shows_the_parameters_and_nothing_else():
     assert repr(schemes.disposable(16, fixed_blocks=147, fixed_pixels=576)) == (
         "Scheme(name='disposable', block_size=16, transforms=(BlockScrambling(fixed=147), PixelPermutation(fixed=576)))"
     )
+
+
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        (),
+        (BlockScrambling(1),),
+        (PixelPermutation(9),),
+        (BlockScrambling(), PixelPermutation()),
+        (PixelPermutation(), BlockScrambling()),
+        (PixelPermutation(), PixelPermutation()),
+        (BlockScrambling(), PixelPermutation(), BlockScrambling()),
+    ],
+    ids=lambda transforms: "-".join(type(transform).__name__ for transform in transforms),
+)
+def test_permutations_are_applied_like_any_transforms(transforms):
+    scheme, shape = Scheme("permuting", 4, transforms), (8, 12, 3)
+    image = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
+    parameters = scheme.sample(jax.random.key(0), shape)
+    blocks = to_blocks(jnp.array(image), 4)
+    for transform, drawn in zip(transforms, parameters, strict=True):
+        blocks = transform.apply(drawn, blocks, block_shape(shape, 4))
+    encrypted = scheme.apply(parameters, jnp.array(image))
+    np.testing.assert_array_equal(encrypted, from_blocks(blocks, shape, 4))
+    np.testing.assert_array_equal(scheme.invert(parameters, encrypted), image)
 
 
 @pytest.mark.parametrize("name", ["encryption", "schemes.registry", *(f"schemes.{name}" for name in schemes.NAMES)])

@@ -94,12 +94,12 @@ def test_permutations_have_their_fixed_points(prng):
             np.testing.assert_array_equal(back, np.sort(drawn))
 
 
-def test_rounds_keep_the_stated_bias():
-    for n in (2, 16, 22, 23, 196, 768, 2048, 2049, 10**5):
-        rounds, bits = permutations.rounds_for(n), 32 - permutations.position_bits(n)
-        assert n * n * 2.0 ** (-rounds * bits - 2) < 2**-20
-        assert rounds == 1 or n * n * 2.0 ** (-(rounds - 1) * bits - 2) >= 2**-20
-    assert [permutations.rounds_for(n) for n in (22, 23, 2048, 2049)] == [1, 2, 2, 3]
+def test_words_keep_the_stated_bias():
+    for n in (2, 16, 22, 23, 196, 768, 32768, 32769, 10**6):
+        words, bits = permutations.words_for(n), permutations.position_bits(n)
+        assert n * n * 2.0 ** (bits - 32 * words - 2) < 2**-20
+        assert words == 1 or n * n * 2.0 ** (bits - 32 * (words - 1) - 2) >= 2**-20
+    assert [permutations.words_for(n) for n in (22, 23, 32768, 32769)] == [1, 2, 2, 3]
 
 
 @every_scheme
