@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 
 from dkjax.cipher import Scheme
 from dkjax.collaborative.client import chunk_size, encrypt_chunks
@@ -18,7 +19,7 @@ from dkjax.data import Records, Source
 from dkjax.data.augment import augment
 from dkjax.data.read_ahead import read_ahead
 from dkjax.data.store import Description, Manifest, Part, layout, open_writer
-from dkjax.data.store.manifest import ImageEntry, SchemeEntry
+from dkjax.data.store.manifest import ImageEntry, SchemeEntry, first_problem
 from dkjax.errors import ArgumentError, DataError
 
 
@@ -93,7 +94,7 @@ def encrypt_data_set(
     Raises:
         ArgumentError: the scheme does not fit the images, or a number is out of range.
         ConfigError: the folder holds something else, or another process is writing it.
-        DataError: there are no images, or none can be read.
+        DataError: there are no images, none can be read, or a class has a name that cannot be written.
 
     Guarantees:
         - no two images share a key (`test_handover.py::test_every_image_has_its_own_key`).
@@ -215,16 +216,19 @@ def _read(source: Source, order: Order, number: int, items: np.ndarray) -> Itera
 
 
 def _description(source: Source, order: Order) -> Description:
-    return Description(
-        keys=order.keys.mode,
-        key_sharing="per_image",
-        prng=order.keys.prng,
-        scheme=SchemeEntry.of(order.scheme),
-        image=ImageEntry(shape=list(source.image_shape), dtype="uint8"),
-        class_names=list(source.class_names),
-        views=order.views,
-        part=order.part,
-    )
+    try:
+        return Description(
+            keys=order.keys.mode,
+            key_sharing="per_image",
+            prng=order.keys.prng,
+            scheme=SchemeEntry.of(order.scheme),
+            image=ImageEntry(shape=list(source.image_shape), dtype="uint8"),
+            class_names=list(source.class_names),
+            views=order.views,
+            part=order.part,
+        )
+    except pydantic.ValidationError as error:
+        raise DataError(f"these images cannot become an encrypted data set: {first_problem(error)}") from None
 
 
 def _key_name(order: Order) -> str:
