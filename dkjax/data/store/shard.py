@@ -24,9 +24,6 @@ from dkjax.files import whole_file
 _TENSORS = {"image": ("U8", "u1"), "label": ("I32", "<i4"), "id": ("U8", "u1"), "crc32": ("U32", "<u4")}
 """The dtype of each, as safetensors calls it and as NumPy does."""
 
-_METADATA = "dkds"
-"""The one entry of a shard's metadata: `ID/NUMBER`. Of two, safetensors would write either first."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
@@ -80,7 +77,7 @@ def write_shard(folder: Path, number: int, records: Records, ids: NDArray[np.uin
     label = records["label"].astype(np.int32)
     crc32 = record_crcs(image, label, ids)
     tensors: dict[str, np.ndarray] = {"image": image, "label": label, "id": ids, "crc32": crc32}
-    data = save(tensors, metadata={_METADATA: _place(data_set_id, number)})
+    data = save(tensors, metadata=_metadata(data_set_id, number))
     with whole_file(folder / layout.shard_name(number)) as unfinished:
         unfinished.write_bytes(data)
     return ShardEntry(
@@ -148,7 +145,7 @@ def open_shard(folder: Path, number: int, manifest: Manifest) -> Shard:
             "shard-size", f"{path} has {size} bytes, not {entry.bytes}: copy it again", shard=number
         )
     header, first_byte = _read_header(path, number)
-    if _metadata(header) != _place(manifest.id, number):
+    if header.get("__metadata__") != _metadata(manifest.id, number):
         raise DamagedDataSetError(
             "shard-foreign", f"{path} is a shard of another data set, or another shard of this one", shard=number
         )
@@ -170,7 +167,7 @@ def holds_shard_of(
     except DamagedDataSetError:
         return False
     count = header["label"]["shape"][0]
-    if _metadata(header) != _place(data_set_id, number) or count > max_records:
+    if header.get("__metadata__") != _metadata(data_set_id, number) or count > max_records:
         return False
     if any(header[name]["shape"] != shape for name, shape in _shapes(count, image_shape).items()):
         return False
@@ -205,13 +202,9 @@ def _mapped(path: Path, header: dict[str, Any], first_byte: int) -> Shard:
     return Shard(array("image"), array("label"), array("id"), array("crc32"))
 
 
-def _place(data_set_id: str, number: int) -> str:
-    return f"{data_set_id}/{number}"
-
-
-def _metadata(header: dict[str, Any]) -> Any:
-    metadata = header.get("__metadata__")
-    return metadata.get(_METADATA) if isinstance(metadata, dict) else None
+def _metadata(data_set_id: str, number: int) -> dict[str, str]:
+    """Return the metadata of a shard's file: of two entries, safetensors would write either first."""
+    return {"dkds": f"{data_set_id}/{number}"}
 
 
 def _read_header(path: Path, number: int) -> tuple[dict[str, Any], int]:

@@ -170,7 +170,10 @@ def test_a_header_that_is_wrong(tmp_path: Path, name: str) -> None:
     assert refusal(tmp_path, with_header(tmp_path, header)).kind == "shard-header"
 
 
-@pytest.mark.parametrize("metadata", [None, {}, [], "x", {"dkds": 3}, {"dkds": f"{ID}/1"}, {"dkds": f"{'cd' * 16}/0"}])
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {}, [], "x", {"dkds": 3}, {"dkds": f"{ID}/1"}, {"dkds": f"{'cd' * 16}/0"}, {"dkds": f"{ID}/0", "more": ""}],
+)
 def test_a_shard_of_another_place(tmp_path: Path, metadata: Any) -> None:
     header = header_of(tmp_path) | {"__metadata__": metadata}
     assert refusal(tmp_path, with_header(tmp_path, header)).kind == "shard-foreign"
