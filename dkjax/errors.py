@@ -28,10 +28,12 @@ class DataError(DkjaxError, ValueError):
 
 
 DAMAGE = {
+    "absent": "there is no such folder",
     "uncommitted": "it was never finished, or its COMMIT is gone",
     "commit": "COMMIT does not belong to the manifest",
     "manifest": "the manifest is no manifest, or disagrees with itself",
-    "shard-missing": "a shard that the manifest names is not there",
+    "shard-missing": "a shard that the manifest names is not there, or is no file",
+    "unreadable": "a file cannot be read: the disk, or its permissions",
     "stranger": "a file that does not belong into a data set",
     "shard-size": "a shard is longer or shorter than the manifest says",
     "shard-header": "a shard does not begin like one",

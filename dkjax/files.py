@@ -25,20 +25,25 @@ def whole_file(path: Path) -> Iterator[Path]:
         path: the file; one that is there already is replaced.
 
     Yields:
-        The path to write to, in the same folder. If the body raises, nothing is left of it.
+        The path to write to, in the same folder; there is no such file yet. If the body raises, nothing is left of it.
 
     Guarantees:
         - after the block the file and its name survive a crash of the machine: both are synced.
         - a reader sees the file before or the file after, never a part (`test_files.py::test_whole_or_not_at_all`).
+        - what lies under the other name is replaced, not written through
+          (`test_files.py::test_leftovers_are_not_written_through`).
     """
     unfinished = path.with_name(path.name + UNFINISHED)
+    # What a killed process left may be a link or have other permissions: the file is a new one, whatever was there.
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(unfinished)
     try:
         yield unfinished
         sync(unfinished)
+        unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    unfinished.replace(path)
     sync(path.parent)
 
 
@@ -83,16 +88,25 @@ def alone_in(folder: Path, option: str) -> Iterator[None]:
         option: the command-line option that chose it, for the message.
 
     Raises:
-        ConfigError: another process is working there.
+        ConfigError: another process is working there, or the file system has no locks.
 
     Guarantees:
         - a process that dies leaves the folder free (`test_files.py::test_a_dead_process_holds_nothing`).
+        - a lock that is a link touches nothing behind it (`test_files.py::test_a_lock_is_no_link`).
     """
-    with open(folder / LOCK, "w") as lock:
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(
                 f"another process is working in {folder}: wait for it, or choose another {option}"
             ) from None
+        except OSError as error:
+            # Some cluster file systems are mounted without; then nobody can say whether this process is alone.
+            raise ConfigError(
+                f"{folder} cannot be locked ({error.strerror}): choose another {option} on another file system"
+            ) from None
         yield
+    finally:
+        os.close(descriptor)

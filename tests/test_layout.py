@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dkjax"
 ROOMS = (
     "errors",
+    "files",
     "reference",
     "config",
     "prng",

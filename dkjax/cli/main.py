@@ -7,7 +7,9 @@ import typer
 import dkjax
 from dkjax.cli.bench import bench
 from dkjax.cli.encrypt import encrypt
+from dkjax.cli.inspect import inspect
 from dkjax.cli.simulate import simulate
+from dkjax.cli.verify import verify
 
 app = typer.Typer(
     name="dkjax",
@@ -19,6 +21,8 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(encrypt)
+app.command()(inspect)
+app.command()(verify)
 app.add_typer(bench, name="bench")
 
 

@@ -1,9 +1,19 @@
 """Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from dkjax.collaborative import handover
 from dkjax.collaborative.observer import Observer
@@ -132,3 +142,22 @@ class EncryptionProgress:
         for skipped in self._source.skipped[self._listed :]:
             self._console.print(f"skipped {skipped.name}: {skipped.reason}", markup=False)
         self._listed = len(self._source.skipped)
+
+
+@contextlib.contextmanager
+def reading_bytes(description: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr how many bytes have been read; a bar on a terminal, nothing elsewhere.
+
+    Args:
+        description: of what.
+        console: where to; by default stderr.
+
+    Yields:
+        What to call with the bytes read so far and in all.
+    """
+    console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (BarColumn(bar_width=24), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    text = TextColumn("{task.description}", markup=False)
+    with Progress(text, *columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

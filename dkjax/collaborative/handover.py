@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 
 from dkjax.cipher import Scheme
 from dkjax.collaborative.client import chunk_size, encrypt_chunks
@@ -18,8 +19,8 @@ from dkjax.data import Records, Source
 from dkjax.data.augment import augment
 from dkjax.data.read_ahead import read_ahead
 from dkjax.data.store import Description, Manifest, Part, layout, open_writer
-from dkjax.data.store.manifest import ImageEntry, SchemeEntry, is_word
-from dkjax.errors import ArgumentError, ConfigError, DataError
+from dkjax.data.store.manifest import ImageEntry, SchemeEntry, first_problem
+from dkjax.errors import ArgumentError, DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ def encrypt_data_set(
     Raises:
         ArgumentError: the scheme does not fit the images, or a number is out of range.
         ConfigError: the folder holds something else, or another process is writing it.
-        DataError: there are no images, or none can be read.
+        DataError: there are no images, none can be read, or a class has a name that cannot be written.
 
     Guarantees:
         - no two images share a key (`test_handover.py::test_every_image_has_its_own_key`).
@@ -176,11 +177,6 @@ def _check(source: Source, order: Order) -> int:
     """Raise if the order cannot be carried out; return how many images it is."""
     if order.views < 1:
         raise ArgumentError(f"views must be at least 1, got {order.views}")
-    if order.client is not None and not is_word(order.client):
-        raise ConfigError(
-            f"client {order.client!r}: a pseudonym is up to 64 letters, digits, dots, dashes and underscores, "
-            "beginning with a letter or digit"
-        )
     order.scheme.check(source.image_shape, np.uint8)
     total = order.num_items(source)
     if not total:
@@ -220,16 +216,19 @@ def _read(source: Source, order: Order, number: int, items: np.ndarray) -> Itera
 
 
 def _description(source: Source, order: Order) -> Description:
-    return Description(
-        keys=order.keys.mode,
-        key_sharing="per_image",
-        prng=order.keys.prng,
-        scheme=SchemeEntry.of(order.scheme),
-        image=ImageEntry(shape=list(source.image_shape), dtype="uint8"),
-        class_names=list(source.class_names),
-        views=order.views,
-        part=order.part,
-    )
+    try:
+        return Description(
+            keys=order.keys.mode,
+            key_sharing="per_image",
+            prng=order.keys.prng,
+            scheme=SchemeEntry.of(order.scheme),
+            image=ImageEntry(shape=list(source.image_shape), dtype="uint8"),
+            class_names=list(source.class_names),
+            views=order.views,
+            part=order.part,
+        )
+    except pydantic.ValidationError as error:
+        raise DataError(f"these images cannot become an encrypted data set: {first_problem(error)}") from None
 
 
 def _key_name(order: Order) -> str:

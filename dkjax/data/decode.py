@@ -71,6 +71,9 @@ def decode_images(
 def _decode_one(file: Path | bytes, image_size: tuple[int, int], mode: str) -> NDArray[np.uint8] | Unreadable:
     """Decode one image, or say why that is impossible."""
     try:
+        if isinstance(file, Path) and file.exists() and not file.is_file():
+            # A pipe would keep us waiting.
+            return Unreadable("not a regular file")
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:

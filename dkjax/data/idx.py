@@ -14,13 +14,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from dkjax.data.bombs import check_expansion
 from dkjax.errors import DataError
 
 _UBYTE = 0x08
 _MAX_DIMENSIONS = 4
 _CHUNK = 1 << 20
-# Deflate turns one byte into 1032 at the very most; a header that announces more is lying.
-_MAX_EXPANSION = 1032
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -39,7 +38,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Guarantees:
         - What was written comes back (`tests/data/test_idx.py::test_round_trip`).
         - Any other bytes give a DataError and nothing else (`tests/data/test_idx.py::test_any_bytes`).
-        - A false size costs no memory (`tests/data/test_idx.py::test_false_sizes_cost_no_memory`).
+        - A false size costs no memory (`tests/data/test_idx.py::test_false_sizes_cost_no_memory`), nor does a true one
+          that is a decompression bomb (`tests/data/test_idx.py::test_true_bomb_is_refused`).
     """
     try:
         with path.open("rb") as file:
@@ -48,18 +48,23 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             length = os.fstat(file.fileno()).st_size
             if compressed:
                 with gzip.GzipFile(fileobj=file) as stream:
-                    return _read(stream, path, length * _MAX_EXPANSION)
+                    return _read(stream, path, length, compressed=True)
             return _read(file, path, length)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error or 'it ends too early'}; fetch the file again") from error
 
 
-def _read(stream: BinaryIO | gzip.GzipFile, path: Path, most: int) -> NDArray[np.uint8]:
-    """Read a header and exactly the bytes that it announces; `most` is the longest the stream can be."""
+def _read(stream: BinaryIO | gzip.GzipFile, path: Path, length: int, *, compressed: bool = False) -> NDArray[np.uint8]:
+    """Read a header and exactly the bytes that it announces, from a file of this length."""
     shape, header = _read_header(stream, path)
     announced = math.prod(shape)
     expected = f"{path}: the header announces {'x'.join(map(str, shape))} = {announced} bytes"
-    if announced > most - header:
+    if compressed:
+        try:
+            check_expansion(announced, length)
+        except ValueError as error:
+            raise DataError(f"{expected}: {error}; fetch the file again") from None
+    elif announced > length - header:
         raise DataError(f"{expected}, more than the file can hold; fetch the file again")
     content = bytearray()
     while len(content) < announced:

@@ -4,6 +4,7 @@ The archive may come from a stranger, so no pickle is ever loaded and no size is
 array that was stored without compression (`numpy.savez`) is mapped, not read: however large it is, memory stays small.
 """
 
+import io
 import math
 import zipfile
 from functools import partial
@@ -12,13 +13,13 @@ from typing import IO
 
 import numpy as np
 
+from dkjax.data.bombs import check_expansion
 from dkjax.data.source import ArraySource
 from dkjax.errors import DataError
 
-# Deflate turns one byte into 1032 at the very most.
-_MAX_EXPANSION = 1032
 _CHUNK = 1 << 20
-_MAX_UNNAMED_CLASSES = 1 << 16
+_MAX_HEADER = 1 << 16
+_MAX_CLASSES = 1 << 16
 _LOCAL_HEADER = 30
 
 
@@ -47,6 +48,7 @@ def open_npz(
           (`tests/data/test_npz.py::test_stored_images_are_mapped`).
         - A flipped bit is noticed (`tests/data/test_npz.py::test_flipped_bit_is_noticed`).
         - Pickles are refused (`tests/data/test_npz.py::test_pickle_is_refused`).
+        - Memory is bounded by the images that there are (`tests/data/test_npz.py::test_bombs_are_refused`).
     """
     names = _names(path)
     for needed in ("image", "label", *(("test_image", "test_label") if {"test_image", "test_label"} & names else ())):
@@ -89,14 +91,16 @@ def _class_names(path: Path) -> tuple[str, ...]:
             f"{path}: class_names must be strings of shape [k], got {array.dtype}{list(array.shape)}; "
             "save numpy.array([...], dtype=str)"
         )
+    if array.size > _MAX_CLASSES:
+        raise DataError(f"{path} has {array.size} class_names, expected at most {_MAX_CLASSES}")
     return tuple(array.tolist())
 
 
 def _numbered_classes(path: Path, largest: int) -> tuple[str, ...]:
     """Name the classes by their numbers, unless a single wild label would make millions of them."""
-    if largest >= _MAX_UNNAMED_CLASSES:
+    if largest >= _MAX_CLASSES:
         raise DataError(
-            f"{path} has label {largest}, and no class_names; expected labels below {_MAX_UNNAMED_CLASSES}: "
+            f"{path} has label {largest}, and no class_names; expected labels below {_MAX_CLASSES}: "
             "correct the labels or add class_names"
         )
     return tuple(map(str, range(max(largest, 0) + 1)))
@@ -119,17 +123,20 @@ def _read(path: Path, name: str) -> np.ndarray:
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("it is compressed in a way that numpy.savez does not use")
+            if member.compress_type == zipfile.ZIP_DEFLATED:
+                check_expansion(member.file_size, member.compress_size)
             with archive.open(member) as stream:
-                shape, fortran_order, dtype = _read_header(stream)
-                header = stream.tell()
-                if not dtype.hasobject and dtype.kind != "V":
-                    announced = math.prod(shape) * dtype.itemsize
-                    if announced != member.file_size - header or (
-                        member.file_size > _MAX_EXPANSION * member.compress_size + _MAX_EXPANSION
-                    ):
-                        raise ValueError(f"shape {list(shape)} of {dtype} does not agree with its length")
+                beginning = io.BytesIO(stream.read(_MAX_HEADER))
+            shape, fortran_order, dtype = _read_header(beginning)
+            header = beginning.tell()
             if dtype.hasobject or dtype.kind == "V":
                 raise ValueError("it holds Python objects or records, which are not loaded; save plain arrays")
+            announced = math.prod(shape) * dtype.itemsize
+            # Of strings of no length there could be any number.
+            if announced != member.file_size - header or min(shape, default=1) < 0 or not dtype.itemsize:
+                raise ValueError(f"shape {list(shape)} of {dtype} does not agree with its length")
             if member.compress_type == zipfile.ZIP_STORED and announced:
                 offset = _verified_offset(path, archive, member) + header
                 return np.memmap(path, dtype, "r", offset, shape, "F" if fortran_order else "C")
@@ -145,10 +152,14 @@ def _read(path: Path, name: str) -> np.ndarray:
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Read the header of a `.npy` member."""
     version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(stream)
+    try:
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(stream)
+        if version == (2, 0):
+            return np.lib.format.read_array_header_2_0(stream)
+    except MemoryError:
+        # What Python's parser says of a header like "-----...": it is read as a literal.
+        raise ValueError("its header is nested too deeply") from None
     raise ValueError(f"version {version} of the .npy format, expected (1, 0) or (2, 0)")
 
 

@@ -230,6 +230,18 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(tmp_path, change
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names", [("a", "a", "b"), ("a", "b", "c\ud800"), ("a", "b", "\x1b[2J"), ("a", "b", "x" * 300)]
+)
+def test_class_names_that_cannot_be_written_are_said_before_the_work(tmp_path, names):
+    plain = source()
+    plain.class_names = names
+    with pytest.raises(DataError, match="cannot become an encrypted data set: class_names") as refused:
+        encrypt_data_set(plain, tmp_path / "a.dkds", order())
+    assert str(refused.value).isprintable()
+    assert not os.listdir(tmp_path)
+
+
 def test_a_part_without_images(tmp_path):
     with pytest.raises(DataError, match="has no image"):
         encrypt_data_set(source(2), tmp_path / "a.dkds", order(part=Part(index=3, of=4)))

@@ -9,7 +9,7 @@ import pytest
 from dkjax.collaborative.workdir import open_workdir
 from dkjax.config import SimulationConfig, config_hash, parse_config, resolved
 from dkjax.errors import ConfigError
-from dkjax.files import read_json, write_json
+from dkjax.files import read_json
 
 
 def config(**train: object) -> SimulationConfig:
@@ -99,23 +99,3 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with open_workdir(path, config()):
         pass
-
-
-def test_write_json_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "deep" / "result.json"
-    assert read_json(path) is None
-    for bad in ({"a": [1, 2, object()]}, {"a": float("nan")}):
-        with pytest.raises((TypeError, ValueError)):
-            write_json(path, bad)
-        assert read_json(path) is None
-    write_json(path, {"a": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    monkeypatch.setattr(os, "fsync", lambda _: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        write_json(path, {"a": 2})
-    monkeypatch.undo()
-    assert read_json(path) == {"a": 1}
-    write_json(path, {"a": 3})
-    assert read_json(path) == {"a": 3}
-    assert os.listdir(path.parent) == ["result.json"]

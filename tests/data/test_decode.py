@@ -1,6 +1,10 @@
 """Image files of every mode, orientation and state of decay."""
 
 import io
+import os
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +157,32 @@ def test_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, pixels: 
 def test_decompression_bomb_where_warnings_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
     assert "decompression bomb" in _reason(_encoded(Image.new("L", (100, 10))))
+
+
+def _png_of(width: int, height: int) -> bytes:
+    """A PNG that announces a size and has a few bytes to show for it."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1 << 16))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [60_000, 2**31 - 1])
+def test_huge_png_is_refused(side: int) -> None:
+    tracemalloc.start()
+    try:
+        assert "decompression bomb" in _reason(_png_of(side, side))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_no_file_is_a_reason(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (result,) = decode_images([tmp_path / "pipe.png"], (6, 9), 3)
+    assert result == Unreadable("not a regular file")
 
 
 WHOLE = [_encoded(Image.fromarray(_colour(16, 16)), form) for form in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")]

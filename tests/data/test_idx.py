@@ -111,3 +111,18 @@ def test_false_sizes_cost_no_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 4 << 20
+
+
+def test_true_bomb_is_refused(tmp_path: Path) -> None:
+    """A header that tells the truth about 512 MiB of zeros in half a megabyte."""
+    head = bytes([0, 0, 8, 2]) + struct.pack(">2I", 1 << 14, 1 << 15)
+    path = _write(tmp_path / "file", gzip.compress(head) + gzip.compress(bytes(1 << 20), 9) * 512)
+    with pytest.raises(DataError, match="a decompression bomb"):
+        read_idx(path)
+
+
+def test_ten_to_the_fifteen_images(tmp_path: Path) -> None:
+    content = bytes([0, 0, 8, 4]) + struct.pack(">4I", 10**9, 10**6, 28, 28) + bytes(784)
+    for data in (content, gzip.compress(content)):
+        with pytest.raises(DataError, match="1000000000x1000000x28x28"):
+            read_idx(_write(tmp_path / "file", data))

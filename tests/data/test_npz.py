@@ -145,6 +145,69 @@ def test_false_shape(tmp_path: Path, compression: int) -> None:
         open_npz(tmp_path / "a.npz")["train"]()
 
 
+def _npy(header: bytes, values: bytes = b"", version: int = 1) -> bytes:
+    length = len(header).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + header + values
+
+
+def _literal(descr: str, shape: object) -> bytes:
+    return repr({"descr": descr, "fortran_order": False, "shape": shape}).encode() + b"\n"
+
+
+BOMBS = {
+    "strings of no length": ("class_names", zipfile.ZIP_STORED, _npy(_literal("<U0", (10**9,)))),
+    "a header that Python cannot read": ("image", zipfile.ZIP_STORED, _npy(b"-" * 9000 + b"1")),
+    "a header of nested lists": ("image", zipfile.ZIP_STORED, _npy(b"[" * 9000)),
+    "a header of 64 MiB": ("image", zipfile.ZIP_DEFLATED, _npy(b" " * (64 << 20), version=2)),
+    "10**15 images": ("image", zipfile.ZIP_DEFLATED, _npy(_literal("|u1", (10**15, 4, 4, 3)), bytes(48))),
+    "negative sides": ("image", zipfile.ZIP_STORED, _npy(_literal("|u1", (-2, -2, 4, 3)), bytes(48))),
+    "too many classes": (
+        "class_names",
+        zipfile.ZIP_DEFLATED,
+        _npy(_literal("<U1", (1 << 20,)), b"a\0\0\0" * (1 << 20)),
+    ),
+    "an unusual compression": ("image", zipfile.ZIP_LZMA, _npy(_literal("|u1", (1, 4, 4, 3)), bytes(48))),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_bombs_are_refused(tmp_path: Path, bomb: str) -> None:
+    name, compression, content = BOMBS[bomb]
+    members = {"image": _saved(IMAGES), "label": _saved(LABELS), name: content}
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for member, data in members.items():
+            archive.writestr(f"{member}.npy", data, compression if member == name else zipfile.ZIP_STORED)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            open_npz(tmp_path / "a.npz")["train"]()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert peak < 16 << 20
+
+
+def test_a_true_bomb_is_refused(tmp_path: Path) -> None:
+    """300 MiB of zeros, whose header tells the truth."""
+    size = 300 << 20
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("image.npy", "w") as stream:
+            stream.write(_npy(_literal("|u1", (size >> 20, 1024, 1024, 1))))
+            for _ in range(size >> 20):
+                stream.write(bytes(1 << 20))
+        archive.writestr("label.npy", _saved(LABELS))
+    with pytest.raises(DataError, match="a decompression bomb; if it is none, store it without compression"):
+        open_npz(tmp_path / "a.npz")["train"]()
+
+
+def _saved(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
 def test_no_archive(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file"):
         open_npz(tmp_path / "absent.npz")

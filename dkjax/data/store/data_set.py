@@ -14,7 +14,7 @@ from dkjax.data.source import Indices, Records, Skipped
 from dkjax.data.store import layout
 from dkjax.data.store.manifest import Manifest, parse_manifest
 from dkjax.data.store.shard import Shard, open_shard
-from dkjax.errors import DamagedDataSetError, DataError
+from dkjax.errors import DamagedDataSetError
 from dkjax.files import LOCK
 
 
@@ -74,9 +74,8 @@ def open_data_set(path: Path) -> EncryptedDataSet:
         The data set; its images are mapped from the disk, not read.
 
     Raises:
-        DataError: there is no such folder.
-        DamagedDataSetError: it was never finished, or is not what was written. `dkjax.data.store.verify` checks the
-            bytes of the records too.
+        DamagedDataSetError: there is no such folder, it was never finished, or it is not what was written.
+            `dkjax.data.store.verify` checks the bytes of the records too.
     """
     manifest = read_manifest(path)
     if strangers := strangers_in(path, manifest):
@@ -95,11 +94,12 @@ def read_manifest(path: Path) -> Manifest:
         The checked manifest.
 
     Raises:
-        DataError: there is no such folder.
-        DamagedDataSetError: kind `uncommitted`, `commit` or `manifest`.
+        DamagedDataSetError: kind `absent`, `uncommitted`, `commit` or `manifest`.
     """
     if not path.is_dir():
-        raise DataError(f"there is no encrypted data set {path}: expected a folder that dkjax encrypt wrote")
+        raise DamagedDataSetError(
+            "absent", f"there is no encrypted data set {path}: expected a folder that dkjax encrypt wrote"
+        )
     commit = _read(path / layout.COMMIT, 256)
     begun = (path / layout.PLAN).exists()
     if commit is None or begun:
@@ -108,6 +108,9 @@ def read_manifest(path: Path) -> Manifest:
     data = _read(path / layout.MANIFEST, layout.MAX_MANIFEST_BYTES)
     if data is None:
         raise DamagedDataSetError("manifest", f"{path / layout.MANIFEST} is missing: copy it again")
+    if len(data) > layout.MAX_MANIFEST_BYTES:
+        limit = layout.MAX_MANIFEST_BYTES
+        raise DamagedDataSetError("manifest", f"{path / layout.MANIFEST} is longer than {limit} bytes: copy it again")
     if commit != commit_of(data):
         raise DamagedDataSetError("commit", f"{path}: COMMIT does not belong to the manifest: copy both again")
     return parse_manifest(data, str(path / layout.MANIFEST))
@@ -125,9 +128,9 @@ def strangers_in(path: Path, manifest: Manifest) -> list[str]:
 
 
 def _read(path: Path, limit: int) -> bytes | None:
-    """Read a file that may not be there; of one that is too long, more than the limit."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(limit + 1)
-    except (FileNotFoundError, IsADirectoryError):
+    """Read a file that may not be there; of one that is too long, one byte more than the limit."""
+    # A pipe of that name would keep us waiting.
+    if not path.is_file():
         return None
+    with open(path, "rb") as file:
+        return file.read(min(limit, path.stat().st_size) + 1)

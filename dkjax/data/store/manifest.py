@@ -3,37 +3,52 @@
 It is read with suspicion: bounded in size, every field checked, and what it says of itself has to agree.
 """
 
+import datetime
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from dkjax.cipher import Scheme, schemes
-from dkjax.data.store import layout
+from dkjax.data.store import layout, strict_json
 from dkjax.errors import ArgumentError, DamagedDataSetError
+from dkjax.prng import key_bits
 
+VERSION = 1
+
+# Larger whole numbers are not the same in every language's JSON.
+_MAX_INTEGER = 2**53 - 1
+
+_Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
+_Positive = Annotated[int, Field(ge=1, le=_MAX_INTEGER)]
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+# No control characters and no line ends: it is shown on terminals. Words of all scripts, spaces of all kinds.
+_Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$", max_length=256)]
 
-
-def is_word(text: str) -> bool:
-    """Say whether a text can be a pseudonym: letters, digits, dots, dashes and underscores, at most 64 of them."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None
+# Pydantic checks the names of a dictionary; its JSON Schema says so only with this.
+_NO_OTHER_NAMES = Field(json_schema_extra={"additionalProperties": False})
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        # A default is for who writes; in the file every field stands.
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 class SchemeEntry(_Entry):
     """Which encryption, and a hash of that, so that two data sets can be compared at a glance."""
 
     name: _Word
-    parameters: dict[_Word, NonNegativeInt]
+    parameters: Annotated[dict[_Word, _Count], _NO_OTHER_NAMES]
     sha256: _Hash
 
     @classmethod
@@ -60,7 +75,7 @@ class SchemeEntry(_Entry):
 class ImageEntry(_Entry):
     """What every image is like."""
 
-    shape: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)]
+    shape: Annotated[list[_Positive], Field(min_length=3, max_length=3, fail_fast=True)]
     dtype: Literal["uint8"]
 
     @pydantic.field_validator("shape")
@@ -75,8 +90,8 @@ class ImageEntry(_Entry):
 class Part(_Entry):
     """Which share of a source was encrypted: record `i` belongs to part `i mod of`."""
 
-    index: NonNegativeInt = 0
-    of: PositiveInt = 1
+    index: _Count = 0
+    of: _Positive = 1
 
     @pydantic.model_validator(mode="after")
     def _index_is_below(self) -> Self:
@@ -88,10 +103,10 @@ class Part(_Entry):
 class ShardEntry(_Entry):
     """One file of records; without any, if none of its images could be read."""
 
-    file: str
+    file: Annotated[str, Field(pattern=r"^shard-[0-9]{5,16}\.safetensors$")]
     sha256: _Hash
-    bytes: PositiveInt
-    records: NonNegativeInt
+    bytes: _Positive
+    records: _Count
 
 
 class Description(_Entry):
@@ -113,8 +128,8 @@ class Description(_Entry):
     prng: _Word
     scheme: SchemeEntry
     image: ImageEntry
-    class_names: Annotated[list[str], Field(min_length=1)]
-    views: PositiveInt
+    class_names: Annotated[list[_Name], Field(min_length=1, max_length=layout.MAX_CLASSES, fail_fast=True)]
+    views: _Positive
     part: Part
 
     @pydantic.field_validator("class_names")
@@ -149,10 +164,16 @@ class Manifest(Description):
     version: Literal[1] = 1
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     client: _Word
-    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-    records: PositiveInt
-    shards: Annotated[list[ShardEntry], Field(min_length=1)]
-    software: dict[str, str]
+    date: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+    records: _Positive
+    shards: Annotated[list[ShardEntry], Field(min_length=1, fail_fast=True)]
+    software: Annotated[dict[_Word, _Name], _NO_OTHER_NAMES]
+
+    @pydantic.field_validator("date")
+    @classmethod
+    def _is_in_the_calendar(cls, date: str) -> str:
+        datetime.date.fromisoformat(date)
+        return date
 
     @pydantic.model_validator(mode="after")
     def _shards_agree(self) -> Self:
@@ -186,31 +207,70 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 
     Raises:
         DamagedDataSetError: kind `manifest`: not JSON, a field missing, unknown or wrong, or fields that disagree.
+
+    Guarantees:
+        - any bytes give a manifest or this error, on one line (`test_manifest.py::test_any_bytes`,
+          `test_manifest.py::test_any_change`).
+        - memory stays within a small multiple of the bytes (`test_manifest.py::test_bounded_memory`).
+        - no name of a shard leads out of the folder (`test_manifest.py::test_no_way_out_of_the_folder`).
     """
     try:
-        tree = json.loads(data.decode("utf-8"))
-        if isinstance(tree, Mapping) and tree.get("format") == "dkds" and tree.get("version") != 1:
-            version = tree.get("version")
-            raise ValueError(f"format version {version!r}; this dkjax reads version 1: install a newer one")
+        tree = strict_json.parse(data)
+        if not isinstance(tree, dict) or tree.get("format") != "dkds":
+            raise ValueError('it does not say "format": "dkds"')
+        version = tree.get("version")
+        if type(version) is not int or version != VERSION:
+            raise ValueError(f"format version {version!r}; this dkjax reads version {VERSION}: install a newer one")
         manifest = Manifest.model_validate(tree)
-        manifest.scheme.scheme()
+        _check_meaning(manifest)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _damaged(where, f"{place}: {first['msg']}" if place else first["msg"]) from None
-    except (ValueError, RecursionError, ArgumentError) as error:
-        raise _damaged(where, str(error) or type(error).__name__) from None
+        raise _damaged(where, first_problem(error)) from None
+    except (ValueError, ArgumentError) as error:
+        raise _damaged(where, str(error)) from None
     return manifest
+
+
+def first_problem(error: pydantic.ValidationError) -> str:
+    """Say on one line which field is wrong first, and why."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    return strict_json.one_line(f"{place}: {message}" if place else message)
+
+
+def is_word(text: str) -> bool:
+    """Say whether a text can be a pseudonym: letters, digits, `.`, `_` and `-`, at most 64."""
+    try:
+        pydantic.TypeAdapter(_Word).validate_python(text)
+    except pydantic.ValidationError:
+        return False
+    return True
+
+
+def _check_meaning(manifest: Manifest) -> None:
+    """Raise `ValueError` or `ArgumentError` for what no single field shows."""
+    if manifest.part.model_fields_set != {"index", "of"}:
+        raise ValueError("part: index and of are both needed")
+    scheme = manifest.scheme.scheme()
+    if SchemeEntry.of(scheme) != manifest.scheme:
+        raise ValueError(f"scheme.parameters: {manifest.scheme.name} has other ones, or more")
+    scheme.check(manifest.image_shape, manifest.image.dtype)
+    key_bits(manifest.prng)
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a manifest, as it is kept in docs/dkds.schema.json."""
     schema = Manifest.model_json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    for part in (schema, *schema["$defs"].values()):
+        # The attributes of a class are told in Python's way.
+        part["description"] = part["description"].partition("\n\n")[0]
+    schema["description"] = "manifest.json of an encrypted data set; docs/dkds.md says what the fields mean."
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "dkds manifest"}
 
 
 def _damaged(where: str, problem: str) -> DamagedDataSetError:
-    return DamagedDataSetError("manifest", f"{where} is no manifest of an encrypted data set: {problem}")
+    text = f"{where} is no manifest of an encrypted data set: {strict_json.one_line(problem)}"
+    return DamagedDataSetError("manifest", text)
 
 
 def _hash_of(name: str, parameters: Mapping[str, int]) -> str:

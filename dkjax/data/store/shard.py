@@ -6,7 +6,7 @@ the few lines that read its header are here; they accept exactly what a shard mu
 
 import dataclasses
 import hashlib
-import json
+import math
 import os
 import zlib
 from pathlib import Path
@@ -16,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkjax.data.source import Records
-from dkjax.data.store import layout
+from dkjax.data.store import layout, strict_json
 from dkjax.data.store.manifest import Manifest, ShardEntry
 from dkjax.errors import DamagedDataSetError
 from dkjax.files import whole_file
 
-_DTYPES = {"image": "U8", "label": "I32", "id": "U8", "crc32": "U32"}
-
-_METADATA = "dkds"
-"""The one entry of a shard's metadata: `ID/NUMBER`. Of two, safetensors would write either first."""
+_TENSORS = {"image": ("U8", "u1"), "label": ("I32", "<i4"), "id": ("U8", "u1"), "crc32": ("U32", "<u4")}
+"""The dtype of each, as safetensors calls it and as NumPy does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +77,7 @@ def write_shard(folder: Path, number: int, records: Records, ids: NDArray[np.uin
     label = records["label"].astype(np.int32)
     crc32 = record_crcs(image, label, ids)
     tensors: dict[str, np.ndarray] = {"image": image, "label": label, "id": ids, "crc32": crc32}
-    data = save(tensors, metadata={_METADATA: _place(data_set_id, number)})
+    data = save(tensors, metadata=_metadata(data_set_id, number))
     with whole_file(folder / layout.shard_name(number)) as unfinished:
         unfinished.write_bytes(data)
     return ShardEntry(
@@ -138,50 +136,75 @@ def open_shard(folder: Path, number: int, manifest: Manifest) -> Shard:
     """
     entry = manifest.shards[number]
     path = folder / entry.file
-    try:
-        size = path.stat().st_size
-    except OSError:
-        raise DamagedDataSetError("shard-missing", f"{path} is missing: copy it again", shard=number) from None
+    # A link is followed, as some stores keep files behind links; a pipe would keep us waiting.
+    if not path.is_file():
+        raise DamagedDataSetError("shard-missing", f"{path} is missing: copy it again", shard=number)
+    size = path.stat().st_size
     if size != entry.bytes:
         raise DamagedDataSetError(
             "shard-size", f"{path} has {size} bytes, not {entry.bytes}: copy it again", shard=number
         )
     header, first_byte = _read_header(path, number)
-    if _metadata(header) != _place(manifest.id, number):
+    if header.get("__metadata__") != _metadata(manifest.id, number):
         raise DamagedDataSetError(
             "shard-foreign", f"{path} is a shard of another data set, or another shard of this one", shard=number
         )
-    n = entry.records
-    shapes = {"image": [n, *manifest.image.shape], "label": [n], "id": [n, layout.ID_BYTES], "crc32": [n]}
-    for name, shape in shapes.items():
+    for name, shape in _shapes(entry.records, manifest.image_shape).items():
         if header[name]["shape"] != shape:
-            raise _bad_header(path, number, f"{name} has shape {header[name]['shape']}, expected {shape}")
-    mapped = np.memmap(path, np.uint8, mode="r")
-
-    def array(name: str, dtype: str) -> Any:
-        begin, end = header[name]["data_offsets"]
-        flat = mapped[first_byte + begin : first_byte + end]
-        return np.asarray(flat).view(dtype).reshape(shapes[name])
-
-    return Shard(array("image", "u1"), array("label", "<i4"), array("id", "u1"), array("crc32", "<u4"))
+            problem = f"{name} has shape {header[name]['shape']}, expected {shape}"
+            raise _bad_header(path, number, problem)
+    return _mapped(path, header, first_byte)
 
 
-def holds_shard_of(path: Path, number: int, data_set_id: str, num_records: int) -> bool:
-    """Say whether a file is shard `number` of the data set with this id, with at most so many records."""
+def holds_shard_of(
+    path: Path, number: int, data_set_id: str, image_shape: tuple[int, int, int], max_records: int
+) -> bool:
+    """Say whether a file is shard `number` of the data set with this id, whole, with at most so many records."""
+    if not path.is_file():
+        return False
     try:
-        header, _ = _read_header(path, number)
+        header, first_byte = _read_header(path, number)
     except DamagedDataSetError:
         return False
-    return _metadata(header) == _place(data_set_id, number) and header["label"]["shape"][0] <= num_records
+    count = header["label"]["shape"][0]
+    if header.get("__metadata__") != _metadata(data_set_id, number) or count > max_records:
+        return False
+    if any(header[name]["shape"] != shape for name, shape in _shapes(count, image_shape).items()):
+        return False
+    return not damaged_records(_mapped(path, header, first_byte)).size
 
 
-def _place(data_set_id: str, number: int) -> str:
-    return f"{data_set_id}/{number}"
+def damaged_records(shard: Shard) -> NDArray[np.int64]:
+    """Find the records of a shard whose bytes are not those that were written.
+
+    Args:
+        shard: the shard.
+
+    Returns:
+        int64[k], their positions within the shard, in order.
+    """
+    return np.flatnonzero(record_crcs(shard.image, shard.label, shard.id) != shard.crc32)
 
 
-def _metadata(header: dict[str, Any]) -> Any:
-    metadata = header.get("__metadata__")
-    return metadata.get(_METADATA) if isinstance(metadata, dict) else None
+def _shapes(count: int, image_shape: tuple[int, int, int]) -> dict[str, list[int]]:
+    return {"image": [count, *image_shape], "label": [count], "id": [count, layout.ID_BYTES], "crc32": [count]}
+
+
+def _mapped(path: Path, header: dict[str, Any], first_byte: int) -> Shard:
+    """Map the tensors of a header that was checked."""
+    mapped = np.memmap(path, np.uint8, mode="r")
+
+    def array(name: str) -> Any:
+        begin, end = header[name]["data_offsets"]
+        flat = np.asarray(mapped[first_byte + begin : first_byte + end])
+        return flat.view(_TENSORS[name][1]).reshape(header[name]["shape"])
+
+    return Shard(array("image"), array("label"), array("id"), array("crc32"))
+
+
+def _metadata(data_set_id: str, number: int) -> dict[str, str]:
+    """Return the metadata of a shard's file: of two entries, safetensors would write either first."""
+    return {"dkds": f"{data_set_id}/{number}"}
 
 
 def _read_header(path: Path, number: int) -> tuple[dict[str, Any], int]:
@@ -193,32 +216,35 @@ def _read_header(path: Path, number: int) -> tuple[dict[str, Any], int]:
             raise _bad_header(path, number, f"a header of {length} bytes")
         text = file.read(length)
     try:
-        header = json.loads(text)
-        tensors = {name: header[name] for name in _DTYPES}
-        if set(header) - set(_DTYPES) - {"__metadata__"}:
-            raise ValueError("tensors that a shard has not")
-        spans = [_checked_span(name, tensor) for name, tensor in tensors.items()]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _bad_header(path, number, str(error) or type(error).__name__) from None
+        header = strict_json.parse(text)
+        if not isinstance(header, dict) or header.keys() - {"__metadata__"} != _TENSORS.keys():
+            raise ValueError(f"its tensors are not {', '.join(_TENSORS)}")
+        spans = [_checked_span(name, header[name]) for name in _TENSORS]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _bad_header(path, number, str(error)) from None
     edges = [edge for span in sorted(spans) for edge in span]
     if edges[0] != 0 or edges[-1] != file_bytes - 8 - length or edges[1:-1:2] != edges[2::2]:
         raise _bad_header(path, number, "tensors that do not fill the file")
     return header, 8 + length
 
 
-def _checked_span(name: str, tensor: dict[str, Any]) -> tuple[int, int]:
+def _checked_span(name: str, tensor: Any) -> tuple[int, int]:
     """Return where a tensor begins and ends, after checking that its dtype and shape agree with that."""
-    begin, end = tensor["data_offsets"]
-    numbers = [begin, end, *tensor["shape"]]
-    if tensor["dtype"] != _DTYPES[name] or not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError(f"{name} of dtype {tensor['dtype']}")
-    count = 1
-    for side in tensor["shape"]:
-        count *= side
-    if end - begin != count * (1 if _DTYPES[name] == "U8" else 4):
-        raise ValueError(f"{name} of {end - begin} bytes")
+    if not isinstance(tensor, dict) or tensor.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{name} has not dtype, shape and data_offsets")
+    shape, offsets = tensor["shape"], tensor["data_offsets"]
+    lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and shape
+    if not lists or not all(type(number) is int and number >= 0 for number in [*shape, *offsets]):
+        raise ValueError(f"{name} has not a shape and two offsets")
+    safetensors_dtype, numpy_dtype = _TENSORS[name]
+    if tensor["dtype"] != safetensors_dtype:
+        raise ValueError(f"{name} has dtype {tensor['dtype']!r}, expected {safetensors_dtype}")
+    begin, end = offsets
+    if end - begin != math.prod(shape) * np.dtype(numpy_dtype).itemsize:
+        raise ValueError(f"{name} has {end - begin} bytes, which is not what its shape says")
     return begin, end
 
 
 def _bad_header(path: Path, number: int, problem: str) -> DamagedDataSetError:
-    return DamagedDataSetError("shard-header", f"{path} is no shard: {problem}", shard=number)
+    text = f"{path} is no shard: {strict_json.one_line(problem)}"
+    return DamagedDataSetError("shard-header", text, shard=number)

@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import importlib.metadata
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from dkjax.data.source import Records
 from dkjax.data.split import generator
 from dkjax.data.store import layout
 from dkjax.data.store.data_set import commit_of
-from dkjax.data.store.manifest import Description, Manifest, ShardEntry
+from dkjax.data.store.manifest import Description, Manifest, ShardEntry, is_word
 from dkjax.data.store.shard import entry_of, holds_shard_of, write_shard
 from dkjax.errors import ConfigError, DataError
 from dkjax.files import LOCK, UNFINISHED, alone_in, read_json, sync, whole_file, write_json
+
+_SHARD_NAME = re.compile(r"shard-[0-9]{5,}\.safetensors")
 
 
 class DataSetWriter:
@@ -50,7 +53,7 @@ class DataSetWriter:
         self._entries: dict[int, ShardEntry] = {}
         for number in range(self.num_shards):
             file = path / layout.shard_name(number)
-            if file.exists() and holds_shard_of(file, number, self._id, len(self.items_of(number))):
+            if holds_shard_of(file, number, self._id, description.image_shape, len(self.items_of(number))):
                 self._entries[number] = entry_of(file, number)
 
     @property
@@ -142,9 +145,14 @@ def open_writer(
         The writer, until the data set is committed or the block is left.
 
     Raises:
-        ConfigError: the folder holds a finished data set, one that another request began, or other files; or another
-            process is writing it.
+        ConfigError: the folder holds a finished data set, one that another request began, or other files; another
+            process is writing it; or the pseudonym is none.
     """
+    if client is not None and not is_word(client):
+        raise ConfigError(
+            f"the client's name {client!r} is no pseudonym: expected up to 64 letters, digits and . _ -, "
+            "of which the first is a letter or digit"
+        )
     _refuse_others(path)
     path.mkdir(parents=True, exist_ok=True)
     with alone_in(path, "--out"):
@@ -159,8 +167,7 @@ def open_writer(
             sync(path.parent)
         else:
             _refuse_another(path, plan, whole_request, seed)
-        for left in path.glob(f"*{UNFINISHED}"):
-            left.unlink()
+        _remove_leftovers(path, num_shards=-(-num_items // shard_images))
         yield DataSetWriter(path, description, client, num_items, shard_images, plan["seed"])
 
 
@@ -183,7 +190,17 @@ def _read_plan(path: Path) -> Any | None:
         plan = read_json(path / layout.PLAN)
     except ValueError:
         return None
-    return plan if isinstance(plan, dict) and plan.keys() == {"seed", "request"} else None
+    if not isinstance(plan, dict) or plan.keys() != {"seed", "request"} or not isinstance(plan["request"], dict):
+        return None
+    return plan if re.fullmatch("[0-9a-f]{32}", str(plan["seed"])) else None
+
+
+def _remove_leftovers(path: Path, num_shards: int) -> None:
+    """Remove what earlier tries left and this one would not replace: it would be a stranger in the data set."""
+    own = {layout.shard_name(number) for number in range(num_shards)}
+    for name in os.listdir(path):
+        if name.endswith(UNFINISHED) or (_SHARD_NAME.fullmatch(name) and name not in own):
+            (path / name).unlink()
 
 
 def _refuse_others(path: Path) -> None:
@@ -197,9 +214,15 @@ def _refuse_others(path: Path) -> None:
         raise ConfigError(
             f"{path} is finished and was left as it is: choose another --out, or remove the folder to begin again"
         )
-    # Without a plan, a lock and a plan whose writing was cut short are all that a data set can have yet.
-    strangers = sorted(names - {LOCK, layout.PLAN + UNFINISHED})
-    if strangers and layout.PLAN not in names:
+    if layout.PLAN in names:
+        own = {layout.PLAN, LOCK, layout.MANIFEST, layout.COMMIT}
+        strangers = sorted(
+            name for name in names - own if not name.endswith(UNFINISHED) and not _SHARD_NAME.fullmatch(name)
+        )
+    else:
+        # A lock and a plan whose writing was cut short are all that a data set can have yet.
+        strangers = sorted(names - {LOCK, layout.PLAN + UNFINISHED})
+    if strangers:
         raise ConfigError(f"{path} holds other files, such as {strangers[0]}: choose another --out")
 
 

@@ -12,6 +12,7 @@ import pytest
 from dkjax import schemes
 from dkjax.data.store import Description, Part, open_data_set, open_writer
 from dkjax.data.store.manifest import ImageEntry, SchemeEntry
+from dkjax.data.store.verify import verify
 from dkjax.errors import ConfigError, DamagedDataSetError, DataError
 
 ITEMS, SHARD = 25, 10
@@ -117,7 +118,7 @@ def test_goes_on_where_it_stopped(tmp_path):
     np.testing.assert_array_equal(np.sort(open_data_set(path)[:]["image"][:, 0, 0, 0]), np.arange(ITEMS))
 
 
-@pytest.mark.parametrize("left", ["cut short", "of another data set", "at another place", "empty file"])
+@pytest.mark.parametrize("left", ["cut short", "of another data set", "at another place", "empty file", "damaged"])
 def test_a_shard_that_is_none_is_written_again(tmp_path, left):
     path = tmp_path / "a.dkds"
     write(path, shards=2)
@@ -127,6 +128,10 @@ def test_a_shard_that_is_none_is_written_again(tmp_path, left):
         shard.write_bytes((tmp_path / "b.dkds" / shard.name).read_bytes())
     elif left == "at another place":
         shard.write_bytes((path / "shard-00000.safetensors").read_bytes())
+    elif left == "damaged":
+        data = bytearray(shard.read_bytes())
+        data[-20] ^= 1
+        shard.write_bytes(data)
     else:
         shard.write_bytes(shard.read_bytes()[:-1] if left == "cut short" else b"")
     with writer_of(path) as writer:
@@ -141,6 +146,40 @@ def test_files_that_were_being_written_are_removed(tmp_path):
     (path / "shard-00001.safetensors.unfinished").write_bytes(b"x" * 100)
     write(path)
     assert not list(path.glob("*.unfinished"))
+
+
+def test_shards_of_an_earlier_plan_are_removed(tmp_path):
+    path = tmp_path / "a.dkds"
+    write(path, shards=5, shard_images=5)
+    (path / ".plan.json").write_text("{")
+    write(path)
+    assert verify(path).whole
+
+
+def test_other_files_are_refused_before_the_work(tmp_path):
+    """They would be strangers in the finished data set."""
+    path = tmp_path / "a.dkds"
+    write(path, shards=1)
+    (path / "notes.txt").touch()
+    with pytest.raises(ConfigError, match=r"holds other files, such as notes\.txt"), writer_of(path):
+        pass
+
+
+@pytest.mark.parametrize("client", ["plant a", "../a", "", "a" * 65, "a\n"])
+def test_what_is_no_pseudonym_is_said_before_the_work(tmp_path, client):
+    with pytest.raises(ConfigError, match="is no pseudonym"), writer_of(tmp_path / "a.dkds", client=client):
+        pass
+    assert not (tmp_path / "a.dkds").exists()
+
+
+@pytest.mark.parametrize(
+    "plan", ['{"seed": "x", "request": {}}', '{"seed": 3, "request": {}}', '{"seed": "", "request": 1}']
+)
+def test_a_plan_that_cannot_be_followed_is_made_anew(tmp_path, plan):
+    write(tmp_path / "a.dkds", shards=2)
+    (tmp_path / "a.dkds" / ".plan.json").write_text(plan)
+    write(tmp_path / "a.dkds")
+    assert verify(tmp_path / "a.dkds").whole
 
 
 @pytest.mark.parametrize("step", ["manifest.json", "COMMIT", ".plan.json", ".lock"])

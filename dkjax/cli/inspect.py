@@ -1,0 +1,141 @@
+"""`dkjax inspect`: what is in an encrypted data set; first what it protects and what it leaks."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dkjax.cli.errors import for_people
+
+if TYPE_CHECKING:
+    from dkjax.data.store import EncryptedDataSet
+
+_CLASSES_SHOWN = 20
+_KEYS_FOR = {"per_image": "one for each image", "per_client": "one for all images", "shared": "one for all clients"}
+
+
+@for_people
+def inspect(
+    context: typer.Context,
+    data_set: Annotated[Path, typer.Argument(help="An encrypted data set.", metavar="NAME.dkds")],
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Where to draw what the server will see; NAME.png beside the data set by default."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Show what an encrypted data set protects and leaks, what is in it, and what the server will see.
+
+    Reads the manifest and a few images, so it is quick; `dkjax verify` reads every byte.
+    """
+    from dkjax.data.store import open_data_set
+    from dkjax.data.store.verify import labels_in_range
+
+    opened = open_data_set(data_set)
+    labels_in_range(opened)
+    summary = _summary(opened)
+    summary["picture"] = _draw(opened, picture)
+    if as_json:
+        typer.echo(json.dumps(summary, allow_nan=False))
+    else:
+        _print(summary)
+
+
+def _summary(data_set: "EncryptedDataSet") -> dict[str, Any]:
+    import numpy as np
+
+    from dkjax.cipher import key_space_bits
+    from dkjax.collaborative.visibility import not_hidden, warnings_of
+
+    manifest = data_set.manifest
+    scheme = manifest.scheme
+    bits = key_space_bits(scheme.scheme(), manifest.image_shape, prng=manifest.prng)
+    counts = np.bincount(data_set.labels, minlength=len(manifest.class_names)).tolist()
+    return {
+        "path": str(data_set.path),
+        "protection": {
+            "scheme": {"name": scheme.name, "parameters": scheme.parameters},
+            "keys": manifest.keys,
+            "key_sharing": manifest.key_sharing,
+            "prng": manifest.prng,
+            "views": manifest.views,
+            # JSON has no infinity, which is the count of real matrices.
+            "key_space_bits": {name: value if math.isfinite(value) else None for name, value in bits.items()},
+            "not_hidden": not_hidden(manifest),
+            "warnings": warnings_of(manifest),
+        },
+        "client": manifest.client,
+        "date": manifest.date,
+        "records": manifest.records,
+        "records_per_class": dict(zip(manifest.class_names, counts, strict=True)),
+        "image": {"shape": list(manifest.image_shape), "dtype": manifest.image.dtype},
+        "part": manifest.part.model_dump(),
+        "shards": len(manifest.shards),
+        "bytes": sum(entry.bytes for entry in manifest.shards),
+        "id": manifest.id,
+        "software": manifest.software,
+    }
+
+
+def _draw(data_set: "EncryptedDataSet", picture: Path | None) -> str | None:
+    """Draw the contact sheet; where nobody said where to, a place that is taken or cannot be written is no error."""
+    from dkjax.report import contact_sheet
+
+    if picture is not None:
+        return str(contact_sheet.draw(data_set, picture))
+    beside = data_set.path.with_suffix(".png")
+    try:
+        if beside.exists() and not contact_sheet.is_contact_sheet(beside):
+            raise FileExistsError(None, "is another picture")
+        return str(contact_sheet.draw(data_set, beside))
+    except OSError as error:
+        typer.echo(f"note: nothing drawn, {beside}: {error.strerror}; name another place with --picture", err=True)
+        return None
+
+
+def _print(summary: dict[str, Any]) -> None:
+    protection = summary["protection"]
+    parameters = ", ".join(f"{name} {value}" for name, value in protection["scheme"]["parameters"].items())
+    bits = {
+        name: "unbounded" if value is None else f"{value:,.0f}" for name, value in protection["key_space_bits"].items()
+    }
+    height, width, channels = summary["image"]["shape"]
+    part, counts = summary["part"], list(summary["records_per_class"].items())
+    classes = [f"{name}: {count:,}" for name, count in counts[:_CLASSES_SHOWN]]
+    if len(counts) > _CLASSES_SHOWN:
+        classes.append(f"and {len(counts) - _CLASSES_SHOWN:,} more, which --json lists")
+    typer.echo(f"{summary['path']}\n\nprotection")
+    _rows(
+        {
+            "scheme": f"{protection['scheme']['name']} ({parameters})",
+            "keys": f"{protection['keys']}, {_KEYS_FOR[protection['key_sharing']]}, {protection['prng']}",
+            "key space": f"2^{bits['effective']} (keys 2^{bits['key']}, transformations 2^{bits['transform']}): "
+            "bounds brute force, nothing else",
+            "views": f"{protection['views']} of each image",
+        }
+    )
+    for sentence in (protection["not_hidden"], *protection["warnings"]):
+        typer.echo(f"  {sentence}")
+    typer.echo("\ncontents")
+    _rows(
+        {
+            "client": summary["client"],
+            "date": summary["date"],
+            "images": f"{summary['records']:,} of {height} x {width} pixels, {channels} "
+            f"channel{'s' if channels > 1 else ''}",
+            "classes": ", ".join(classes),
+            "part": f"{part['index']} of {part['of']}, counted from 0" if part["of"] > 1 else "all of the source",
+            "shards": f"{summary['shards']:,}, {summary['bytes'] / 1e6:,.1f} MB",
+            "id": summary["id"],
+            "software": ", ".join(f"{name} {version}" for name, version in summary["software"].items()),
+        }
+    )
+    if summary["picture"]:
+        typer.echo(f"\nwhat the server will see: {summary['picture']}")
+
+
+def _rows(rows: dict[str, str]) -> None:
+    for name, value in rows.items():
+        typer.echo(f"  {name:<10} {value}")
