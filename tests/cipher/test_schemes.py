@@ -63,7 +63,10 @@ def test_repr_shows_the_parameters_and_nothing_else():
     )
 
 
-@pytest.mark.parametrize("name", ["encryption", "schemes.registry", *(f"schemes.{name}" for name in schemes.NAMES)])
+MODULES = ["batch", "encryption", "schemes.registry", *(f"schemes.{name}" for name in schemes.NAMES)]
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_doctests(name):
     failed, attempted = doctest.testmod(importlib.import_module(f"dkjax.cipher.{name}"))
     assert attempted > 0
