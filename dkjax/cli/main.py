@@ -6,6 +6,7 @@ import typer
 
 import dkjax
 from dkjax.cli.bench import bench
+from dkjax.cli.convert import convert
 from dkjax.cli.encrypt import encrypt
 from dkjax.cli.simulate import simulate
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(encrypt)
+app.command()(convert)
 app.add_typer(bench, name="bench")
 
 

@@ -46,6 +46,7 @@ def test_without_a_command_help_is_shown() -> None:
         "from dkjax.cli.main import app; app(['--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['simulate', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['bench', 'encrypt', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['convert', '--help'], standalone_mode=False)",
     ],
 )
 def test_jax_is_not_imported(program: str) -> None:
