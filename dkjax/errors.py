@@ -84,3 +84,7 @@ class StoppedError(DkjaxError):
     """The run was stopped before its end; what was finished is kept and the same command goes on."""
 
     exit_code = 75
+
+
+class ForkedProcessError(DkjaxError, RuntimeError):
+    """A process was forked while JAX was at work, and would wait for ever for threads that it has not."""

@@ -4,7 +4,9 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,76 @@ def whole_file(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path, option: str) -> Iterator[Path]:
+    """Let a folder be filled under another name, and give it its own once all of it is on the disk.
+
+    Args:
+        path: the folder; nothing of that name may be there.
+        option: the command-line option that chose it, for messages.
+
+    Yields:
+        The empty folder to fill, beside `path`. If the body raises, nothing is left of it; what a killed process left
+        is removed when the next one begins.
+
+    Raises:
+        ConfigError: there is something of that name, or another process is filling the folder.
+
+    Guarantees:
+        - a reader sees no folder or all of it (`test_whole_folder.py::test_whole_or_not_at_all`).
+        - two processes never fill one folder (`test_whole_folder.py::test_one_process_at_a_time`).
+        - a folder of somebody else's that has the other name stays (`test_whole_folder.py::test_others_are_left`).
+    """
+    _refuse_existing(path, option)
+    unfinished = path.with_name(path.name + UNFINISHED)
+    unfinished.mkdir(parents=True, exist_ok=True)
+    names = os.listdir(unfinished)
+    if names and LOCK not in names:
+        raise ConfigError(f"{unfinished} holds other files: remove it, or choose another {option}")
+    with alone_in(unfinished, option):
+        try:
+            # Looked at again: until now another process may have been at work.
+            _refuse_existing(path, option)
+            _remove_contents(unfinished)
+            yield unfinished
+            _sync_tree(unfinished)
+            unfinished.rename(path)
+        except BaseException:
+            _remove_contents(unfinished)
+            (unfinished / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.rmdir()
+            raise
+        # The lock goes last: while the folder had its other name, a process that found no lock would have begun there.
+        (path / LOCK).unlink()
+        sync(path)
+        sync(path.parent)
+
+
+def _refuse_existing(path: Path, option: str) -> None:
+    if os.path.lexists(path):
+        raise ConfigError(f"{path} exists and was left as it is: choose another {option}, or remove it")
+
+
+def _remove_contents(folder: Path) -> None:
+    """Remove all but the lock, as far as that is possible."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != LOCK:
+                os.unlink(entry.path)
+
+
+def _sync_tree(folder: Path) -> None:
+    # File systems write what many threads wait for in one go: a tenth of the time of one after the other.
+    with ThreadPoolExecutor(16) as threads:
+        for parent, _, files in os.walk(folder):
+            for _ in threads.map(sync, [Path(parent, name) for name in files]):
+                pass
+            sync(Path(parent))
 
 
 def sync(path: Path) -> None:

@@ -48,11 +48,16 @@ def _problem(error: BaseException) -> DkjaxError | None:
         return error
     if isinstance(error, KeyboardInterrupt):
         return StoppedError("stopped; what was finished is kept, and the same command goes on")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full_disk(error):
         return StoppedError("the disk is full; what was finished is kept: make room, and the same command goes on")
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return DkjaxError(f"{os.fspath(error.filename)}: {os.strerror(error.errno)}")
     return None
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Say whether there was no room on the disk, or none for this user."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _as_keyboard_interrupt(*_: object) -> None:

@@ -6,6 +6,7 @@ import typer
 
 import dkjax
 from dkjax.cli.bench import bench
+from dkjax.cli.convert import convert
 from dkjax.cli.encrypt import encrypt
 from dkjax.cli.inspect import inspect
 from dkjax.cli.simulate import simulate
@@ -23,6 +24,7 @@ app.command()(simulate)
 app.command()(encrypt)
 app.command()(inspect)
 app.command()(verify)
+app.command()(convert)
 app.add_typer(bench, name="bench")
 
 

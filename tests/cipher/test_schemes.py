@@ -92,7 +92,10 @@ def test_permutations_are_applied_like_any_transforms(transforms):
     np.testing.assert_array_equal(scheme.invert(parameters, encrypted), image)
 
 
-@pytest.mark.parametrize("name", ["encryption", "schemes.registry", *(f"schemes.{name}" for name in schemes.NAMES)])
+MODULES = ["batch", "encryption", "schemes.registry", *(f"schemes.{name}" for name in schemes.NAMES)]
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_doctests(name):
     failed, attempted = doctest.testmod(importlib.import_module(f"dkjax.cipher.{name}"))
     assert attempted > 0

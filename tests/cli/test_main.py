@@ -48,6 +48,7 @@ def test_without_a_command_help_is_shown() -> None:
         "from dkjax.cli.main import app; app(['inspect', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['verify', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['bench', 'encrypt', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['convert', '--help'], standalone_mode=False)",
     ],
 )
 def test_jax_is_not_imported(program: str) -> None:

@@ -54,8 +54,13 @@ def record_crcs(image: np.ndarray, label: np.ndarray, ids: np.ndarray) -> NDArra
         uint32[n]: the CRC-32 (that of zlib and PNG) of the image's bytes, then the label's four, little-endian, then
         the id's.
     """
-    tails = np.concatenate([label.astype("<i4").reshape(-1, 1).view(np.uint8), ids], axis=1)
+    tails = record_tails(label, ids)
     return np.array([zlib.crc32(tail, zlib.crc32(one)) for one, tail in zip(image, tails, strict=True)], np.uint32)
+
+
+def record_tails(label: np.ndarray, ids: np.ndarray) -> NDArray[np.uint8]:
+    """Return what a checksum of a record takes in after its image: uint8[n, 20], label (little-endian) and id."""
+    return np.concatenate([label.astype("<i4").reshape(-1, 1).view(np.uint8), ids], axis=1)
 
 
 def write_shard(folder: Path, number: int, records: Records, ids: NDArray[np.uint8], data_set_id: str) -> ShardEntry:

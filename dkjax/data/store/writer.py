@@ -107,16 +107,26 @@ class DataSetWriter:
             shards=[self._entries[number] for number in range(self.num_shards)],
             software={"dkjax": dkjax.__version__} | {name: _version(name) for name in ("jax", "numpy", "safetensors")},
         )
-        data = manifest.to_bytes()
-        with whole_file(self.path / layout.MANIFEST) as unfinished:
-            unfinished.write_bytes(data)
-        with whole_file(self.path / layout.COMMIT) as unfinished:
-            unfinished.write_bytes(commit_of(data))
+        write_manifest(self.path, manifest)
         # A stop before this leaves plan and COMMIT side by side, and the same command does these last steps again.
         for name in (layout.PLAN, LOCK):
             (self.path / name).unlink(missing_ok=True)
         sync(self.path)
         return manifest
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write the manifest beside its shards, then COMMIT: from then on the folder is a data set.
+
+    Args:
+        path: the folder that holds the shards.
+        manifest: what is in them.
+    """
+    data = manifest.to_bytes()
+    with whole_file(path / layout.MANIFEST) as unfinished:
+        unfinished.write_bytes(data)
+    with whole_file(path / layout.COMMIT) as unfinished:
+        unfinished.write_bytes(commit_of(data))
 
 
 @contextlib.contextmanager
