@@ -79,16 +79,25 @@ def fixed_count(value: int | str, total: int) -> int:
     return value if isinstance(value, int) else total * int(value[:-1]) // 100
 
 
-class DataConfig(_Section):
+class _SplitConfig(_Section):
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: NonNegativeInt = 0
+    test_images: PositiveInt | None = None
+
+
+class ServerDataConfig(_SplitConfig):
+    """`[data]` as far as the server cares: which images of a source are for testing. The rest is the clients'."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class DataConfig(_SplitConfig):
     """`[data]`: which images, at which size."""
 
     source: str
     image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     channels: Literal[1, 3] | None = None
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: NonNegativeInt = 0
     train_images: PositiveInt | None = None
-    test_images: PositiveInt | None = None
 
     @pydantic.field_validator("image_size", mode="before")
     @classmethod
@@ -162,6 +171,7 @@ class StoreConfig(_Section):
     """`[store]`: encrypted data sets on disk."""
 
     shard_images: PositiveInt | None = None
+    on_disk: bool = False
 
 
 class AugmentConfig(_Section):
@@ -187,11 +197,16 @@ class ModelConfig(_Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
+ClientWeights = Literal["records", "equal"] | dict[str, PositiveFloat]
+"""How often each client's images are seen: in proportion to its records, all clients alike, or by its name."""
+
+
 class TrainConfig(_Section):
     """`[train]`: the server's training, the same for every arm."""
 
     epochs: PositiveInt = 10
     batch_size: PositiveInt = 128
+    client_weights: ClientWeights = "records"
     learning_rate: PositiveFloat = 1e-3
     warmup_fraction: Fraction = 0.1
     weight_decay: NonNegativeFloat = 0.05
@@ -296,7 +311,15 @@ class EncryptConfig(_Section):
     augment: AugmentConfig = AugmentConfig()
 
 
-_KINDS: tuple[type[_Section], ...] = (SimulationConfig, EncryptConfig)
+class ServerConfig(_Section):
+    """Everything `dkjax train` needs to know."""
+
+    data: ServerDataConfig = ServerDataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+
+_KINDS: tuple[type[_Section], ...] = (SimulationConfig, EncryptConfig, ServerConfig)
 _Kind = TypeVar("_Kind", bound=_Section)
 
 
