@@ -17,6 +17,9 @@ _BYTES_A_THREAD = 4 << 20
 _SMALL_IMAGE = 16 << 10
 """Images of fewer bytes are copied sooner than Python names the next: threads would only wait for each other."""
 
+_ALIGNMENT = 64
+"""Bytes; what XLA for CPU wants of the address of an array."""
+
 
 class Pool:
     """Pieces of records behind one another, read by position.
@@ -31,7 +34,7 @@ class Pool:
 
     Guarantees:
         - a batch is what NumPy would gather from all pieces concatenated (`test_pool.py::test_equals_concatenation`).
-        - a batch is new memory, never used again: `jax.device_put` on a CPU may go on using it instead of a copy
+        - a batch is new memory, never used again: `jax.device_put` on a CPU goes on using it instead of a copy
           (`test_pool.py::test_no_batch_is_overwritten`).
     """
 
@@ -58,7 +61,7 @@ class Pool:
 
     def __getitem__(self, indices: Indices) -> Records:
         chosen = positions(indices, len(self))
-        images = np.empty((len(chosen), *self.image_shape), np.uint8)
+        images = _room((len(chosen), *self.image_shape))
         small = images.nbytes < _SMALL_IMAGE * len(chosen)
         parts = 1 if small else min(_cores(), images.nbytes // _BYTES_A_THREAD)
         if parts <= 1:
@@ -80,6 +83,14 @@ class Pool:
         # One call that copies image by image, wherever they lie: to gather piece by piece would copy everything twice.
         views = [self._images[piece][row] for piece, row in zip(pieces.tolist(), rows.tolist(), strict=True)]
         np.concatenate(views, out=images.reshape(-1, *self.image_shape[1:]))
+
+
+def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """New memory for images, at an address that JAX on a CPU takes over as it is; anywhere else it would copy."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % _ALIGNMENT
+    return memory[first : first + size].reshape(shape)
 
 
 def _cores() -> int:

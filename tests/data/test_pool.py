@@ -68,6 +68,14 @@ def test_no_batch_is_overwritten(shape: tuple[int, int, int]) -> None:
         np.testing.assert_array_equal(array, whole[indices])
 
 
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_jax_on_a_cpu_need_not_copy(count: int) -> None:
+    for _ in range(5):
+        images = Pool(pieces(64))[:count]["image"]
+        assert images.ctypes.data % 64 == 0
+        assert images.flags.c_contiguous
+
+
 def test_a_batch_is_a_copy() -> None:
     parts = pieces(5)
     pool = Pool(parts)
