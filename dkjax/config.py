@@ -8,6 +8,7 @@ range are errors before anything is computed. `resolved` is the whole of it with
 import difflib
 import hashlib
 import json
+import math
 import re
 import tomllib
 import typing
@@ -18,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -197,6 +199,19 @@ class ModelConfig(_Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
+def _check_weights(value: Any) -> Any:
+    words = value in ("records", "equal")
+    numbers = isinstance(value, dict) and all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight < math.inf
+        for weight in value.values()
+    )
+    if not words and not numbers:
+        raise ValueError(
+            f'expected "records", "equal", or a number above 0 for each client, such as {{a = 2, b = 1}}, got {value!r}'
+        )
+    return value
+
+
 ClientWeights = Literal["records", "equal"] | dict[str, PositiveFloat]
 """How often each client's images are seen: in proportion to its records, all clients alike, or by its name."""
 
@@ -206,7 +221,7 @@ class TrainConfig(_Section):
 
     epochs: PositiveInt = 10
     batch_size: PositiveInt = 128
-    client_weights: ClientWeights = "records"
+    client_weights: Annotated[ClientWeights, BeforeValidator(_check_weights)] = "records"
     learning_rate: PositiveFloat = 1e-3
     warmup_fraction: Fraction = 0.1
     weight_decay: NonNegativeFloat = 0.05
