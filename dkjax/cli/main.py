@@ -7,7 +7,10 @@ import typer
 import dkjax
 from dkjax.cli.bench import bench
 from dkjax.cli.encrypt import encrypt
+from dkjax.cli.evaluate import evaluate
+from dkjax.cli.options import taking_several
 from dkjax.cli.simulate import simulate
+from dkjax.cli.train import train
 
 app = typer.Typer(
     name="dkjax",
@@ -19,6 +22,8 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(encrypt)
+app.command(cls=taking_several("--data", "--test"))(train)
+app.command(cls=taking_several("--data"))(evaluate)
 app.add_typer(bench, name="bench")
 
 
