@@ -50,7 +50,7 @@ def weighted_order(
         ConfigError: a weight so small that its client would never be seen.
 
     Guarantees:
-        - in every epoch each client has its share of the places, to the nearest one but one
+        - in every epoch each client has its share of the places, within one
           (`test_sampling.py::test_shares_are_as_asked_for`).
         - at the end of any epoch, all records of a client have been seen equally often, within one
           (`test_sampling.py::test_every_record_of_a_client_equally_often`).
