@@ -8,6 +8,7 @@ range are errors before anything is computed. `resolved` is the whole of it with
 import difflib
 import hashlib
 import json
+import math
 import re
 import tomllib
 import typing
@@ -18,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -79,16 +81,25 @@ def fixed_count(value: int | str, total: int) -> int:
     return value if isinstance(value, int) else total * int(value[:-1]) // 100
 
 
-class DataConfig(_Section):
+class _SplitConfig(_Section):
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: NonNegativeInt = 0
+    test_images: PositiveInt | None = None
+
+
+class ServerDataConfig(_SplitConfig):
+    """`[data]` as far as the server cares: which images of a source are for testing. The rest is the clients'."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class DataConfig(_SplitConfig):
     """`[data]`: which images, at which size."""
 
     source: str
     image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     channels: Literal[1, 3] | None = None
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: NonNegativeInt = 0
     train_images: PositiveInt | None = None
-    test_images: PositiveInt | None = None
 
     @pydantic.field_validator("image_size", mode="before")
     @classmethod
@@ -162,6 +173,7 @@ class StoreConfig(_Section):
     """`[store]`: encrypted data sets on disk."""
 
     shard_images: PositiveInt | None = None
+    on_disk: bool = False
 
 
 class AugmentConfig(_Section):
@@ -187,11 +199,29 @@ class ModelConfig(_Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
+def _check_weights(value: Any) -> Any:
+    words = value in ("records", "equal")
+    numbers = isinstance(value, dict) and all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight < math.inf
+        for weight in value.values()
+    )
+    if not words and not numbers:
+        raise ValueError(
+            f'expected "records", "equal", or a number above 0 for each client, such as {{a = 2, b = 1}}, got {value!r}'
+        )
+    return value
+
+
+ClientWeights = Literal["records", "equal"] | dict[str, PositiveFloat]
+"""How often each client's images are seen: in proportion to its records, all clients alike, or by its name."""
+
+
 class TrainConfig(_Section):
     """`[train]`: the server's training, the same for every arm."""
 
     epochs: PositiveInt = 10
     batch_size: PositiveInt = 128
+    client_weights: Annotated[ClientWeights, BeforeValidator(_check_weights)] = "records"
     learning_rate: PositiveFloat = 1e-3
     warmup_fraction: Fraction = 0.1
     weight_decay: NonNegativeFloat = 0.05
@@ -296,7 +326,15 @@ class EncryptConfig(_Section):
     augment: AugmentConfig = AugmentConfig()
 
 
-_KINDS: tuple[type[_Section], ...] = (SimulationConfig, EncryptConfig)
+class ServerConfig(_Section):
+    """Everything `dkjax train` needs to know."""
+
+    data: ServerDataConfig = ServerDataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+
+_KINDS: tuple[type[_Section], ...] = (SimulationConfig, EncryptConfig, ServerConfig)
 _Kind = TypeVar("_Kind", bound=_Section)
 
 

@@ -16,9 +16,11 @@ from dkjax.config import (
     ADAPTABLE_SCHEMES,
     RESTRICTED_SCHEMES,
     SchemeName,
+    ServerConfig,
     SimulationConfig,
     config_hash,
     fixed_count,
+    load_as,
     load_config,
     nearest,
     parse_config,
@@ -374,7 +376,7 @@ def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
 
 
 OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
-OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio")
+OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio", "equal", True)
 FIXED_BY_THE_REST = {
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size
     *(("arms", 0, name) for name in ("fixed_blocks", "fixed_pixels", "adapt_embedding")),
@@ -410,6 +412,37 @@ def test_hash_changes_with_every_value(load):
         if other is not None:
             hashes[place] = config_hash(other)
     assert len(set(hashes.values())) == len(hashes)
+
+
+# One file for all commands
+
+
+def test_the_server_passes_over_what_is_the_clients(tmp_path):
+    path = tmp_path / "all.toml"
+    path.write_text(TEXT + "\n[augment]\nflip = true\n[train]\nepochs = 3\n")
+    config = load_as(ServerConfig, path, ["data.test_images=7", "model.variant=mu"])
+    assert (config.train.epochs, config.model.variant, config.data.test_images) == (3, "mu", 7)
+    assert resolved(config).keys() == {"data", "model", "train"}
+    path.write_text("[data]\nimage_size = 32\n[modle]\nvariant = 'mu'\n")
+    with pytest.raises(ConfigError, match="unknown key modle; did you mean 'model'"):
+        load_as(ServerConfig, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("records", "records"), ("equal", "equal"), ("{a = 2, b-c = 0.5}", {"a": 2.0, "b-c": 0.5})],
+)
+def test_client_weights(load, text, value):
+    assert load(f"train.client_weights={text}").train.client_weights == value
+    if isinstance(value, dict):
+        assert load("train.client_weights.a=2", "train.client_weights.b-c=0.5").train.client_weights == value
+
+
+@pytest.mark.parametrize("text", ["size", "3", "{a = 0}", "{a = -1}", "{a = 'x'}", "{a = true}", "{a = inf}", "[1, 2]"])
+def test_client_weights_that_are_none(load, text):
+    message = refused(load, f"train.client_weights={text}")
+    assert 'train.client_weights: expected "records", "equal", or a number above 0 for each client' in message
+    assert message.count("expected") == 1
 
 
 # Bugs: each of these fails until dkjax/config.py is mended; then take the mark away.

@@ -1,6 +1,7 @@
-"""Measuring what encryption costs, beside what others do and what copying the bytes would take."""
+"""Measuring what encryption and feeding cost, beside what others do and what copying the bytes would take."""
 
 from dkjax.bench.encryption import measure_encryption
+from dkjax.bench.feed import measure_feed
 from dkjax.bench.step import measure_step
 
-__all__ = ["measure_encryption", "measure_step"]
+__all__ = ["measure_encryption", "measure_feed", "measure_step"]

@@ -58,6 +58,27 @@ def print_step(result: dict[str, Any]) -> None:
     )
 
 
+def print_feed(result: dict[str, Any]) -> None:
+    """Print what `measure_feed` returned."""
+    from dkjax.bench.feed import Case
+
+    console = _console()
+    console.print(_machine(result))
+    for case in result["cases"]:
+        rows = [
+            (
+                row["name"],
+                _number(row["images_per_second"]),
+                f"{row['gigabytes_per_second']:.2f}",
+                f"{row['times_array_record']:.1f}",
+                *_times(row),
+            )
+            for row in case["contenders"]
+        ]
+        title = str(Case(case["size"], case["images"], case["batch"]))
+        _print_table(console, title, ("images/s", "GB/s", "times\nArray-\nRecord", *_TIMES), rows)
+
+
 _SHARES = ("of\ndevice\ncopy", "of\nhost\ncopy")
 _TIMES = ("median\nms", "fastest\nms", "first\ncall s")
 _LEFT_OUT_FIRST = (_TIMES[2], _SHARES[1], _TIMES[1], _SHARES[0], _TIMES[0])

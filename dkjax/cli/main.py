@@ -8,8 +8,11 @@ import dkjax
 from dkjax.cli.bench import bench
 from dkjax.cli.convert import convert
 from dkjax.cli.encrypt import encrypt
+from dkjax.cli.evaluate import evaluate
 from dkjax.cli.inspect import inspect
+from dkjax.cli.options import taking_several
 from dkjax.cli.simulate import simulate
+from dkjax.cli.train import train
 from dkjax.cli.verify import verify
 
 app = typer.Typer(
@@ -25,6 +28,8 @@ app.command()(encrypt)
 app.command()(inspect)
 app.command()(verify)
 app.command()(convert)
+app.command(cls=taking_several("--data", "--test"))(train)
+app.command(cls=taking_several("--data"))(evaluate)
 app.add_typer(bench, name="bench")
 
 

@@ -46,6 +46,11 @@ class TerminalObserver(Observer):
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def _remove_bar(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
 
@@ -83,11 +88,36 @@ class TerminalObserver(Observer):
 
     def run_finished(self, arm: str, run: int, accuracy: dict[str, float]) -> None:
         """Replace the bar by a line with the accuracies."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
+        self._remove_bar()
         views = ", ".join(f"{share:.1%} on {view.replace('_', '-')} test images" for view, share in accuracy.items())
         self._say(f"{arm} run {run}: {views} ({time.perf_counter() - self._started:.0f} s)")
+
+
+class ServerObserver(TerminalObserver):
+    """Shows how a server checks, trains and tests, on stderr."""
+
+    def verifying(self, done: int, total: int) -> None:
+        """Move the bar of the check."""
+        if self._task is None:
+            self._task = self._progress.add_task("checking", total=total, text="")
+        self._progress.update(self._task, completed=done, total=total, text=f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB")
+        if done == total:
+            self._remove_bar()
+
+    def run_started(self, arm: str, run: int, runs: int, total_steps: int) -> None:
+        """Begin a bar."""
+        self._started = time.perf_counter()
+        self._task = self._progress.add_task(arm, total=total_steps, text="compiling")
+
+    def run_kept(self, arm: str, run: int) -> None:
+        """Say that it was done before."""
+        self._say(f"{arm}: finished before, kept")
+
+    def run_finished(self, arm: str, run: int, accuracy: dict[str, float]) -> None:
+        """Replace the bar by a line with the accuracies."""
+        self._remove_bar()
+        found = "".join(f", {share:.1%} on {name}" for name, share in accuracy.items())
+        self._say(f"{arm}: {time.perf_counter() - self._started:.0f} s{found}")
 
 
 class EncryptionProgress:

@@ -13,14 +13,19 @@ import jax
 import numpy as np
 
 from dkjax.cipher import Scheme, sample
-from dkjax.collaborative.client import Client, Upload, encrypt_records, upload
+from dkjax.collaborative.client import Client, HandOver, Upload, encrypt_records, upload
 from dkjax.config import ArmConfig
 from dkjax.data import Records
 from dkjax.data.batches import take
 from dkjax.keys import Ratchet
 from dkjax.models.adaptation import adapt_embedding
 
-KEY_SHARING = {"plain": "none", "disposable": "per_image", "client_key": "per_client", "shared_key": "shared"}
+KEY_SHARING: dict[str, Any] = {
+    "plain": "none",
+    "disposable": "per_image",
+    "client_key": "per_client",
+    "shared_key": "shared",
+}
 """Which images share a key, by the kind of arm."""
 
 
@@ -40,7 +45,13 @@ class Round:
 
 
 def rounds_of_arm(
-    arm: ArmConfig, scheme: Scheme | None, clients: Sequence[Client], test: Records, ratchet: Ratchet, rounds: int
+    arm: ArmConfig,
+    scheme: Scheme | None,
+    clients: Sequence[Client],
+    test: Records,
+    ratchet: Ratchet,
+    rounds: int,
+    hand_over: HandOver = upload,
 ) -> Generator[Round, None, None]:
     """Let every client encrypt and upload, round after round.
 
@@ -54,6 +65,7 @@ def rounds_of_arm(
         test: the plain test images and labels.
         ratchet: where keys come from.
         rounds: how many rounds.
+        hand_over: how encrypted images reach the server. Plain ones stay in memory: a data set is always encrypted.
 
     Yields:
         The rounds, in order.
@@ -65,7 +77,7 @@ def rounds_of_arm(
         "client_key": _client_key_rounds,
         "shared_key": _shared_key_rounds,
     }
-    return rounds_of_kind[arm.kind](arm, scheme, clients, test, ratchet, rounds)
+    return rounds_of_kind[arm.kind](arm, scheme, clients, test, ratchet, rounds, hand_over)
 
 
 def _plain_rounds(clients: Sequence[Client], test: Records, rounds: int) -> Generator[Round, None, None]:
@@ -75,20 +87,32 @@ def _plain_rounds(clients: Sequence[Client], test: Records, rounds: int) -> Gene
 
 
 def _disposable_rounds(
-    arm: ArmConfig, scheme: Scheme, clients: Sequence[Client], test: Records, ratchet: Ratchet, rounds: int
+    arm: ArmConfig,
+    scheme: Scheme,
+    clients: Sequence[Client],
+    test: Records,
+    ratchet: Ratchet,
+    rounds: int,
+    hand_over: HandOver,
 ) -> Generator[Round, None, None]:
     test_views = {"plain": test, "fresh_key": _under_fresh_keys(scheme, test, ratchet)}
     for number in range(1, rounds + 1):
         with ratchet.next_round() as round_keys:
             uploads = tuple(
-                upload(client, number, scheme, round_keys.for_client(client.name, len(client.records["label"])))
+                hand_over(client, number, scheme, round_keys.for_client(client.name, len(client.records["label"])))
                 for client in clients
             )
         yield Round(uploads, test_views if number == 1 else {})
 
 
 def _client_key_rounds(
-    arm: ArmConfig, scheme: Scheme, clients: Sequence[Client], test: Records, ratchet: Ratchet, rounds: int
+    arm: ArmConfig,
+    scheme: Scheme,
+    clients: Sequence[Client],
+    test: Records,
+    ratchet: Ratchet,
+    rounds: int,
+    hand_over: HandOver,
 ) -> Generator[Round, None, None]:
     fresh = _under_fresh_keys(scheme, test, ratchet)
     with ratchet.next_round() as kept_keys:
@@ -96,13 +120,19 @@ def _client_key_rounds(
         test_views = {"plain": test, "fresh_key": fresh, "same_key": _under_keys_in_turn(scheme, test, client_keys)}
         for number in range(1, rounds + 1):
             uploads = tuple(
-                upload(client, number, scheme, key) for client, key in zip(clients, client_keys, strict=True)
+                hand_over(client, number, scheme, key) for client, key in zip(clients, client_keys, strict=True)
             )
             yield Round(uploads, test_views if number == 1 else {})
 
 
 def _shared_key_rounds(
-    arm: ArmConfig, scheme: Scheme, clients: Sequence[Client], test: Records, ratchet: Ratchet, rounds: int
+    arm: ArmConfig,
+    scheme: Scheme,
+    clients: Sequence[Client],
+    test: Records,
+    ratchet: Ratchet,
+    rounds: int,
+    hand_over: HandOver,
 ) -> Generator[Round, None, None]:
     fresh = _under_fresh_keys(scheme, test, ratchet)
     with ratchet.next_round() as kept_keys:
@@ -110,7 +140,7 @@ def _shared_key_rounds(
         test_views = {"plain": test, "fresh_key": fresh, "same_key": encrypt_records(test, scheme, shared_key)}
         adapt = _adaptation(scheme, shared_key, test) if arm.adapt_embedding else _unchanged
         for number in range(1, rounds + 1):
-            uploads = tuple(upload(client, number, scheme, shared_key) for client in clients)
+            uploads = tuple(hand_over(client, number, scheme, shared_key) for client in clients)
             yield Round(uploads, test_views if number == 1 else {}, adapt)
 
 

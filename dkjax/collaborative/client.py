@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from dkjax.cipher import Scheme, encrypt_batches
 from dkjax.data import Records
 from dkjax.data.batches import take
+from dkjax.data.pool import Pool
 from dkjax.keys import require_live
 
 _CHUNK = 256
@@ -36,17 +37,22 @@ class Upload:
     Attributes:
         client: the client's name.
         round: the round it belongs to, from 1.
-        records: encrypted images `uint8[n, H, W, C]` and labels `int32[n]`; plain images where the arm has no scheme.
+        pool: encrypted images `uint8[n, H, W, C]` and labels `int32[n]`, in memory or mapped from an encrypted data
+            set; plain images where the arm has no scheme.
     """
 
     client: str
     round: int
-    records: Records
+    pool: Pool
 
     @property
     def num_bytes(self) -> int:
         """Bytes of images and labels, as arrays, without any container."""
-        return self.records["image"].nbytes + self.records["label"].nbytes
+        return self.pool.nbytes
+
+
+HandOver = Callable[[Client, int, Scheme | None, jax.Array | None], Upload]
+"""How a client hands over its images in a round, such as `upload`."""
 
 
 def upload(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
@@ -65,7 +71,7 @@ def upload(client: Client, round_number: int, scheme: Scheme | None, image_keys:
         ArgumentError: the scheme does not fit the images.
         KeyDiscardedError: the keys' round has ended.
     """
-    return Upload(client.name, round_number, encrypt_records(client.records, scheme, image_keys))
+    return Upload(client.name, round_number, Pool([encrypt_records(client.records, scheme, image_keys)]))
 
 
 def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Array | None) -> Records:

@@ -1,4 +1,4 @@
-"""What a simulation tells about itself while it goes on. The command line turns it into progress bars."""
+"""What a simulation or a training tells about itself while it goes on. The command line makes progress bars of it."""
 
 from dkjax.train.metrics import Progress
 
@@ -11,6 +11,9 @@ class Observer:
 
     def skipped(self, name: str, reason: str) -> None:
         """A record could not be read and is left out."""
+
+    def verifying(self, done: int, total: int) -> None:
+        """So many bytes of the data sets have been found whole."""
 
     def note(self, text: str) -> None:
         """There is something a person should know."""

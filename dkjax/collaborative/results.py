@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from pydantic import BaseModel
 
 from dkjax.cipher import Scheme, key_space_bits
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
@@ -82,7 +83,7 @@ def data_summary(setting: Setting) -> dict[str, Any]:
     }
 
 
-def provenance(config: SimulationConfig) -> dict[str, Any]:
+def provenance(config: BaseModel) -> dict[str, Any]:
     """Say what was asked for and what it ran on."""
     packages = ("dkjax", "jax", "jaxlib", "flax", "optax", "numpy")
     device = jax.devices()[0]

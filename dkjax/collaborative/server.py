@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
-import numpy as np
 
 from dkjax.collaborative.client import Upload
-from dkjax.data import Records
-from dkjax.errors import DataError
+from dkjax.config import ClientWeights, nearest
+from dkjax.data.pool import Pool
+from dkjax.data.sampling import StepOrder, uniform_order, weighted_order
+from dkjax.errors import ConfigError, DataError
 from dkjax.train import loop
 from dkjax.train.loop import Trainer
 from dkjax.train.metrics import Progress
@@ -25,14 +26,16 @@ class Server:
         state: the training's state.
         order_seed: of the order of the records.
         prng_key: the root of the dropout keys.
-        records: what has been received; None before the first upload.
+        uploads: what it trains on, in the order of arrival.
+        records: the records of all of these, where they lie; None before the first upload.
     """
 
     trainer: Trainer
     state: TrainState
     order_seed: int
     prng_key: jax.Array
-    records: Records | None = None
+    uploads: tuple[Upload, ...] = ()
+    records: Pool | None = None
 
 
 def start(trainer: Trainer, params: Any, *, order_seed: int, prng_key: jax.Array) -> Server:
@@ -48,7 +51,7 @@ def start(trainer: Trainer, params: Any, *, order_seed: int, prng_key: jax.Array
 
 
 def receive(server: Server, uploads: Sequence[Upload], keep: Literal["all", "newest"] = "all") -> Server:
-    """Take in the uploads of a round.
+    """Take in the uploads of a round; none is copied.
 
     Args:
         server: where the server stands.
@@ -57,15 +60,13 @@ def receive(server: Server, uploads: Sequence[Upload], keep: Literal["all", "new
 
     Returns:
         The server with the uploads.
+
+    Raises:
+        DataError: images of different shapes.
     """
-    parts = [upload.records for upload in uploads]
-    if keep == "all" and server.records is not None:
-        parts.insert(0, server.records)
-    merged: Records = {
-        "image": np.concatenate([records["image"] for records in parts]),
-        "label": np.concatenate([records["label"] for records in parts]),
-    }
-    return dataclasses.replace(server, records=merged)
+    kept = (*server.uploads, *uploads) if keep == "all" else tuple(uploads)
+    pool = Pool([piece for upload in kept for piece in upload.pool.pieces])
+    return dataclasses.replace(server, uploads=kept, records=pool)
 
 
 def train(server: Server, steps: range, report: Callable[[Progress], None] = lambda progress: None) -> Server:
@@ -82,8 +83,52 @@ def train(server: Server, steps: range, report: Callable[[Progress], None] = lam
     Raises:
         NonFiniteLossError: with the step.
         DataError: nothing has been received.
+        ConfigError: the weights of the clients do not fit what has been received.
     """
     if server.records is None:
         raise DataError("there is nothing to train on: no client has uploaded anything")
-    state = loop.train(server.trainer, server.state, server.records, steps, server.order_seed, server.prng_key, report)
+    order = order_of(server)
+    state = loop.train(server.trainer, server.state, server.records, order, steps, server.prng_key, report)
     return dataclasses.replace(server, state=state)
+
+
+def order_of(server: Server) -> StepOrder:
+    """Return the order in which the server's training sees its records.
+
+    Args:
+        server: one that has received something.
+
+    Raises:
+        ConfigError: `train.client_weights` does not fit the clients.
+    """
+    config, seed = server.trainer.config, server.order_seed
+    pieces = [(upload.client, len(upload.pool)) for upload in server.uploads]
+    weights = weights_of(config.client_weights, [client for client, _ in pieces])
+    if weights is None:
+        return uniform_order(sum(count for _, count in pieces), config.batch_size, seed)
+    return weighted_order(pieces, weights, config.batch_size, seed)
+
+
+def weights_of(wanted: ClientWeights, clients: Sequence[str]) -> dict[str, float] | None:
+    """Say how often each client's records are seen.
+
+    Args:
+        wanted: `train.client_weights`.
+        clients: the names of the clients.
+
+    Returns:
+        A weight for each client; None where every record is to be seen equally often.
+
+    Raises:
+        ConfigError: a weight for an unknown client, or a client without a weight.
+    """
+    if wanted == "records":
+        return None
+    if wanted == "equal":
+        return dict.fromkeys(clients, 1.0)
+    known = sorted(set(clients))
+    if unknown := sorted(wanted.keys() - set(clients)):
+        raise ConfigError(f"train.client_weights: there is no client {unknown[0]!r}; {nearest(unknown[0], known)}")
+    if missing := sorted(set(clients) - wanted.keys()):
+        raise ConfigError(f"train.client_weights: {', '.join(missing)} has no weight; give every client one")
+    return dict(wanted)

@@ -7,6 +7,7 @@ from dkjax.cipher.blocks import block_shape
 from dkjax.collaborative.client import Client
 from dkjax.collaborative.configured import make_scheme
 from dkjax.collaborative.observer import Observer
+from dkjax.collaborative.server import weights_of
 from dkjax.config import ArmConfig, SimulationConfig
 from dkjax.data import Records, read_all
 from dkjax.data.batches import take
@@ -48,7 +49,8 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
         What all arms have in common.
 
     Raises:
-        ArgumentError: a scheme or the model's patch size does not fit the images, or the keys' PRNG is refused.
+        ArgumentError: a scheme or the model's patch size does not fit the images, the weights do not fit the clients,
+            or the keys' PRNG is refused.
         DataError: images are missing or damaged, or a client would have none.
     """
     check_prng(config.keys.prng)
@@ -79,6 +81,7 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
     clients = tuple(
         Client(f"client-{number}", take(records["train"], part)) for number, part in enumerate(parts, start=1)
     )
+    weights_of(config.train.client_weights, [client.name for client in clients])
     return Setting(
         clients=clients,
         test=records["test"],

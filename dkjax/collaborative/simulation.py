@@ -1,9 +1,7 @@
 """Clients and server in one process: every arm of the comparison, run by run, and what came of it."""
 
 import contextlib
-import dataclasses
-import itertools
-import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,22 @@ import numpy as np
 
 from dkjax.collaborative import server
 from dkjax.collaborative.arms import rounds_of_arm
+from dkjax.collaborative.client import HandOver, upload
 from dkjax.collaborative.configured import make_ratchet
+from dkjax.collaborative.curve import Point, train_evaluated
 from dkjax.collaborative.observer import Observer
+from dkjax.collaborative.on_disk import upload_to
 from dkjax.collaborative.results import arm_summary, data_summary, provenance
 from dkjax.collaborative.setting import Setting, prepare
 from dkjax.collaborative.visibility import mean_ssim
 from dkjax.collaborative.workdir import open_workdir
 from dkjax.config import ArmConfig, SimulationConfig
-from dkjax.data import Records
+from dkjax.data.pool import Pool
 from dkjax.files import read_json, write_json
 from dkjax.models.vit import vit
 from dkjax.train.checkpoints import save_params
-from dkjax.train.loop import Trainer, evaluate, make_trainer
-from dkjax.train.metrics import MetricsLog, Progress
+from dkjax.train.loop import Trainer, make_trainer
+from dkjax.train.metrics import MetricsLog
 
 SAMPLE_IMAGES = 64
 """Images of the first client kept, plain and as the server sees them, for the figure and for SSIM."""
@@ -97,35 +98,36 @@ def _run_arm(
     seed = config.train.seed + run
     training_server: server.Server | None = None
     upload_bytes, encrypt_seconds, ssim = 0, 0.0, None
-    test_views: dict[str, Records] = {}
-    curve: list[dict[str, Any]] = []
+    test_views: dict[str, Pool] = {}
+    curve: list[Point] = []
+    hand_over: HandOver = upload
+    if config.store.on_disk:
+        # What a stopped run left is of no use: its keys are gone, and this one draws others.
+        shutil.rmtree(folder / "uploads", ignore_errors=True)
+        hand_over = upload_to(folder / "uploads", config, arm, run, setting.class_names)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(MetricsLog(folder / "metrics.jsonl"))
         ratchet = make_ratchet(config.keys, run)
         stack.callback(ratchet.discard)
-        arriving = rounds_of_arm(arm, setting.schemes[arm.name], setting.clients, setting.test, ratchet, rounds)
+        scheme = setting.schemes[arm.name]
+        arriving = rounds_of_arm(arm, scheme, setting.clients, setting.test, ratchet, rounds, hand_over)
         stack.callback(arriving.close)
         for number in range(1, rounds + 1):
             before = time.perf_counter()
             this_round = next(arriving)
             encrypt_seconds += time.perf_counter() - before
-            upload_bytes += sum(upload.num_bytes for upload in this_round.uploads)
-            observer.encrypted(arm.name, number, sum(len(upload.records["label"]) for upload in this_round.uploads))
+            upload_bytes += sum(sent.num_bytes for sent in this_round.uploads)
+            observer.encrypted(arm.name, number, sum(len(sent.pool) for sent in this_round.uploads))
             if training_server is None:
-                test_views = this_round.test_views
-                ssim = _keep_samples(folder, setting, this_round.uploads[0].records["image"])
+                test_views = {view: Pool([records]) for view, records in this_round.test_views.items()}
+                ssim = _keep_samples(folder, setting, this_round.uploads[0].pool)
                 init_key, dropout_key = jax.random.split(jax.random.key(seed))
                 params = this_round.adapt(trainer.model.init(init_key, setting.image_shape))
                 training_server = server.start(trainer, params, order_seed=seed, prng_key=dropout_key)
             training_server = server.receive(training_server, this_round.uploads, config.clients.train_on)
             steps = range(*(trainer.total_steps * edge // rounds for edge in (number - 1, number)))
-            for part in _between_evaluations(steps, trainer.total_steps, config.train.evaluations):
-                training_server = server.train(training_server, part, _reporter(log, observer))
-                accuracy = evaluate(trainer, training_server.state.params, test_views)
-                epoch = part.stop * config.train.epochs / trainer.total_steps
-                curve.append({"step": part.stop, "epoch": round(epoch, 3), "test_accuracy": accuracy})
-                log.write(**curve[-1])
-                observer.evaluated(epoch, accuracy)
+            training_server, points = train_evaluated(training_server, steps, test_views, log, observer)
+            curve += points
     assert training_server is not None  # there is at least one round
     save_params(folder / "params", training_server.state.params)
     return {
@@ -138,27 +140,12 @@ def _run_arm(
     }
 
 
-def _keep_samples(folder: Path, setting: Setting, seen: np.ndarray) -> float | None:
+def _keep_samples(folder: Path, setting: Setting, uploaded: Pool) -> float | None:
     """Keep some of the first client's images, plain and as uploaded; return their SSIM."""
     plain = setting.clients[0].records["image"][:SAMPLE_IMAGES]
-    seen = seen[:SAMPLE_IMAGES]
+    seen = uploaded[:SAMPLE_IMAGES]["image"]
     np.savez(folder / "seen.npz", plain=plain, seen=seen)
     return mean_ssim(plain, seen)
-
-
-def _reporter(log: MetricsLog, observer: Observer) -> Any:
-    def report(progress: Progress) -> None:
-        log.write(**dataclasses.asdict(progress))
-        observer.training(progress)
-
-    return report
-
-
-def _between_evaluations(steps: range, total_steps: int, evaluations: int) -> list[range]:
-    """Cut a round's steps where the model is evaluated; the last cut is the round's end."""
-    stops = {math.ceil(total_steps * i / evaluations) for i in range(1, evaluations + 1)} | {steps.stop}
-    edges = [steps.start, *sorted(stop for stop in stops if steps.start < stop <= steps.stop)]
-    return [range(*pair) for pair in itertools.pairwise(edges)]
 
 
 def _notes(config: SimulationConfig) -> list[str]:

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dkjax.config import SimulationConfig, config_hash, resolved
+from pydantic import BaseModel
+
+from dkjax.config import config_hash, resolved
 from dkjax.errors import ConfigError
 from dkjax.files import LOCK, UNFINISHED, alone_in, read_json, write_json
 
@@ -14,12 +16,14 @@ _CONFIG = "config.json"
 
 
 @contextlib.contextmanager
-def open_workdir(path: Path, config: SimulationConfig) -> Iterator[Path]:
+def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None = None) -> Iterator[Path]:
     """Hold a run's folder: create it, or go on in it if it holds the same run.
 
     Args:
-        path: the folder. It may be missing, empty, or hold an earlier run of the same configuration.
+        path: the folder. It may be missing, empty, or hold an earlier run of the same configuration and inputs.
         config: the configuration, which is kept there as `config.json` with its hash.
+        inputs: plain JSON values that tell this run from others of the same configuration, such as the ids of the
+            data sets it trains on; kept beside the configuration.
 
     Yields:
         The path.
@@ -27,15 +31,16 @@ def open_workdir(path: Path, config: SimulationConfig) -> Iterator[Path]:
     Raises:
         ConfigError: the folder holds another run or other files, or another process is working in it.
     """
-    _refuse_foreign(path, config)
+    held = {"hash": config_hash(config), "config": resolved(config), **(inputs or {})}
+    _refuse_foreign(path, held)
     path.mkdir(parents=True, exist_ok=True)
     with alone_in(path, "--workdir"):
-        _refuse_foreign(path, config)
-        write_json(path / _CONFIG, {"hash": config_hash(config), "config": resolved(config)})
+        _refuse_foreign(path, held)
+        write_json(path / _CONFIG, held)
         yield path
 
 
-def _refuse_foreign(path: Path, config: SimulationConfig) -> None:
+def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file: choose another --workdir")
     # The lock, and a configuration whose writing was cut short, are a run that has done nothing yet.
@@ -44,14 +49,21 @@ def _refuse_foreign(path: Path, config: SimulationConfig) -> None:
         return
     try:
         held = read_json(path / _CONFIG)
-        if held is None:
+        if not isinstance(held, dict):
             raise ValueError("no configuration")
-        held_hash, held_config = held["hash"], held["config"]
+        differing = _differences(_by_key(held), _by_key(wanted))
     except (ValueError, TypeError, KeyError):
         raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder") from None
-    if held_hash != config_hash(config):
-        changed = ", ".join(_differences(held_config, resolved(config)))
-        raise ConfigError(f"{path} holds another run, which differs in {changed}: choose another --workdir")
+    if differing:
+        raise ConfigError(
+            f"{path} holds another run, which differs in {', '.join(differing)}: choose another --workdir"
+        )
+
+
+def _by_key(held: dict[str, Any]) -> dict[str, Any]:
+    """The sections of a configuration and the inputs beside it; the hash says nothing more."""
+    inputs = {name: value for name, value in held.items() if name not in ("hash", "config")}
+    return {**held["config"], **inputs}
 
 
 def _differences(one: Any, other: Any, where: str = "") -> list[str]:

@@ -113,6 +113,19 @@ def open_configured(config: DataConfig, split: Split | None) -> Source:
     return Subset(source, np.sort(chosen))
 
 
+def has_test_images(config: DataConfig) -> bool:
+    """Say whether a source has set test images aside itself.
+
+    Args:
+        config: source and image size.
+
+    Raises:
+        ConfigError: as `open_source`.
+        DataError: as `open_source`.
+    """
+    return "test" in _open_splits(config.source, config.height_width, config.channels)
+
+
 def _open_splits(
     spec: str, image_size: tuple[int, int] | None, channels: int | None
 ) -> Mapping[str, Callable[[], Source]]:

@@ -61,6 +61,20 @@ class Source(Protocol):
         """Read the records at these positions, in this order."""
 
 
+class Indexed(Protocol):
+    """Records by position, all of which can be read: a `Pool`, an encrypted data set, or a source without a fault."""
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The labels of all records, int32[n]."""
+
+    def __len__(self) -> int:
+        """How many records there are."""
+
+    def __getitem__(self, indices: Indices) -> Records:
+        """Read the records at these positions, in this order."""
+
+
 def positions(indices: Indices, length: int) -> NDArray[np.int64]:
     """Turn what stands between the brackets of a source into positions.
 

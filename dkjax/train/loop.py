@@ -11,8 +11,9 @@ import optax
 from jax.sharding import Mesh
 
 from dkjax.config import TrainConfig
-from dkjax.data import Records
 from dkjax.data.batches import evaluation_batches, training_batches
+from dkjax.data.sampling import StepOrder
+from dkjax.data.source import Indexed
 from dkjax.errors import NonFiniteLossError
 from dkjax.models.vit import Model
 from dkjax.train.mesh import batch_sharding, data_mesh
@@ -83,9 +84,9 @@ def make_trainer(config: TrainConfig, model: Model, num_records: int) -> Trainer
 def train(
     trainer: Trainer,
     state: TrainState,
-    records: Records,
+    records: Indexed,
+    order: StepOrder,
     steps: range,
-    seed: int,
     prng_key: jax.Array,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> TrainState:
@@ -98,8 +99,8 @@ def train(
         trainer: from `make_trainer`.
         state: where training stands; it is given up.
         records: what to train on.
+        order: which records a step sees, from `dkjax.data.sampling`, `config.batch_size` of them.
         steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
-        seed: of the order of the records.
         prng_key: the root of the dropout keys.
         report: called every `config.log_every` steps and after the last.
 
@@ -113,7 +114,7 @@ def train(
     batch_size = trainer.config.batch_size
     pending: list[Metrics] = []
     since = time.perf_counter()
-    batches = training_batches(records, batch_size, seed, steps, batch_sharding(trainer.mesh))
+    batches = training_batches(records, order, steps, batch_sharding(trainer.mesh))
     for step, batch in zip(steps, batches, strict=True):
         state, metrics = trainer.train_step(state, batch, prng_key)
         pending.append(metrics)
@@ -134,7 +135,7 @@ def train(
     return state
 
 
-def evaluate(trainer: Trainer, params: Any, test_views: Mapping[str, Records]) -> dict[str, float]:
+def evaluate(trainer: Trainer, params: Any, test_views: Mapping[str, Indexed]) -> dict[str, float]:
     """Measure accuracy; every image counts once.
 
     Args:
@@ -145,12 +146,25 @@ def evaluate(trainer: Trainer, params: Any, test_views: Mapping[str, Records]) -
     Returns:
         The share of images named rightly, 0 to 1, by name.
     """
-    accuracy = {}
-    for name, records in test_views.items():
-        batches = evaluation_batches(records, trainer.config.batch_size, batch_sharding(trainer.mesh))
-        correct = sum(int(count) for count in [trainer.eval_step(params, batch) for batch in batches])
-        accuracy[name] = correct / len(records["label"])
-    return accuracy
+    return {
+        name: int(named_rightly(trainer, params, records).sum()) / len(records) for name, records in test_views.items()
+    }
+
+
+def named_rightly(trainer: Trainer, params: Any, records: Indexed) -> np.ndarray:
+    """Count the images of each class that the model names rightly; every image counts once.
+
+    Args:
+        trainer: from `make_trainer`.
+        params: the model's parameters.
+        records: what to test on.
+
+    Returns:
+        int64[num_classes].
+    """
+    batches = evaluation_batches(records, trainer.config.batch_size, batch_sharding(trainer.mesh))
+    counts = jax.device_get([trainer.eval_step(params, batch) for batch in batches])
+    return np.asarray(counts, np.int64).sum(axis=0)
 
 
 def _fetch(pending: list[Metrics], first_step: int) -> tuple[np.ndarray, np.ndarray]:

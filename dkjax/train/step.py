@@ -67,13 +67,14 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
         mesh: the devices.
 
     Returns:
-        `(params, batch) -> int32[]`, the number of images the network names rightly. Where `mask` is False an image
-        does not count.
+        `(params, batch) -> int32[num_classes]`, the number of images of each class that the network names rightly.
+        Where `mask` is False an image does not count.
     """
 
     def eval_step(params: optax.Params, batch: Batch) -> jax.Array:
         logits = model.apply(params, normalise(batch["image"]))
-        return jnp.sum((logits.argmax(-1) == batch["label"]) & batch["mask"])
+        right = (logits.argmax(-1) == batch["label"]) & batch["mask"]
+        return jnp.zeros(logits.shape[-1], jnp.int32).at[batch["label"]].add(right.astype(jnp.int32))
 
     whole = replicated(mesh)
     return jax.jit(eval_step, in_shardings=(whole, batch_sharding(mesh)), out_shardings=whole)

@@ -82,8 +82,8 @@ def test_rounds_uploads_and_views(kind: str, rounds: int) -> None:
         assert [(sent.client, sent.round) for sent in this_round.uploads] == [("a", number), ("b", number)]
         assert this_round.test_views.keys() == (VIEWS[kind] if number == 1 else set())
         for sent, client in zip(this_round.uploads, CLIENTS, strict=True):
-            np.testing.assert_array_equal(sent.records["label"], client.records["label"])
-            assert np.array_equal(sent.records["image"], client.records["image"]) == (kind == "plain")
+            np.testing.assert_array_equal(sent.pool[:]["label"], client.records["label"])
+            assert np.array_equal(sent.pool[:]["image"], client.records["image"]) == (kind == "plain")
         for view, records in this_round.test_views.items():
             np.testing.assert_array_equal(records["label"], TEST["label"])
             assert np.array_equal(records["image"], TEST["image"]) == (view == "plain")
@@ -97,7 +97,7 @@ def test_rounds_uploads_and_views(kind: str, rounds: int) -> None:
 def test_uploads_of_two_rounds(kind: str, equal: bool) -> None:
     first, second = begin(kind, 2)
     for one, other in zip(first.uploads, second.uploads, strict=True):
-        for a, b in zip(one.records["image"], other.records["image"], strict=True):
+        for a, b in zip(one.pool[:]["image"], other.pool[:]["image"], strict=True):
             assert np.array_equal(a, b) == equal
 
 
@@ -119,7 +119,7 @@ def test_disposable_keys_are_gone_when_a_round_arrives(given: list[Given]) -> No
     assert_encrypted_with(given[0].again(), first.test_views["fresh_key"]["image"], TEST)
     for keys_of_round, this_round in ((given[1:3], first), (given[3:5], second)):
         for key, sent, client in zip(keys_of_round, this_round.uploads, CLIENTS, strict=True):
-            assert_encrypted_with(key.again(), sent.records["image"], client.records)
+            assert_encrypted_with(key.again(), sent.pool[:]["image"], client.records)
 
 
 @pytest.mark.parametrize("end", ["close", "exhaust"])
@@ -145,7 +145,7 @@ def test_same_key_is_the_shared_key(given: list[Given]) -> None:
     assert_encrypted_with(shared, this_round.test_views["same_key"]["image"], TEST)
     assert_encrypted_with(fresh, this_round.test_views["fresh_key"]["image"], TEST)
     for sent, client in zip(this_round.uploads, CLIENTS, strict=True):
-        assert_encrypted_with(shared, sent.records["image"], client.records)
+        assert_encrypted_with(shared, sent.pool[:]["image"], client.records)
 
 
 def test_same_key_takes_the_clients_in_turn(given: list[Given]) -> None:
@@ -153,7 +153,7 @@ def test_same_key_takes_the_clients_in_turn(given: list[Given]) -> None:
     own_keys = [key.again() for key in given[1:]]
     for turn, (key, sent, client) in enumerate(zip(own_keys, this_round.uploads, CLIENTS, strict=True)):
         assert key.shape == ()
-        assert_encrypted_with(key, sent.records["image"], client.records)
+        assert_encrypted_with(key, sent.pool[:]["image"], client.records)
         assert_encrypted_with(
             key, this_round.test_views["same_key"]["image"][turn::2], take(TEST, slice(turn, None, 2))
         )
@@ -164,6 +164,6 @@ def test_arms_of_one_kind_see_the_same_keys_and_fixed_positions_count() -> None:
     arm = ArmConfig(name="disposable-all-fixed")
     (this_round,) = rounds_of_arm(arm, everything, CLIENTS, TEST, keys.reproducible(4, prng=PRNG), 1)
     for sent, client in zip(this_round.uploads, CLIENTS, strict=True):
-        np.testing.assert_array_equal(sent.records["image"], client.records["image"])
+        np.testing.assert_array_equal(sent.pool[:]["image"], client.records["image"])
     for one, other in zip(next(begin("disposable-x")).uploads, next(begin("disposable-y")).uploads, strict=True):
-        np.testing.assert_array_equal(one.records["image"], other.records["image"])
+        np.testing.assert_array_equal(one.pool[:]["image"], other.pool[:]["image"])

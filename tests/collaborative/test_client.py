@@ -48,15 +48,15 @@ def test_upload_keeps_order_and_labels(records: dict, image_keys: jax.Array, dir
     client = Client("plant-a", records)
     before = records["image"].copy()
     sent = upload(client, 3, SCHEME, image_keys)
-    assert (sent.client, sent.round, set(sent.records)) == ("plant-a", 3, {"image", "label"})
+    assert (sent.client, sent.round, len(sent.pool)) == ("plant-a", 3, LARGEST)
     assert sent.num_bytes == LARGEST * (8 * 8 + 4)
-    np.testing.assert_array_equal(sent.records["label"], records["label"])
-    np.testing.assert_array_equal(sent.records["image"], direct["each"])
+    np.testing.assert_array_equal(sent.pool[:]["label"], records["label"])
+    np.testing.assert_array_equal(sent.pool[:]["image"], direct["each"])
     np.testing.assert_array_equal(records["image"], before)
 
 
 def test_no_plain_image_is_uploaded(records: dict, image_keys: jax.Array) -> None:
-    seen = upload(Client("a", records), 1, SCHEME, image_keys).records["image"]
+    seen = upload(Client("a", records), 1, SCHEME, image_keys).pool[:]["image"]
     plain = {image.tobytes() for image in records["image"]}
     assert len(plain) == LARGEST
     assert not plain & {image.tobytes() for image in seen}
@@ -66,7 +66,7 @@ def test_no_plain_image_is_uploaded(records: dict, image_keys: jax.Array) -> Non
 
 def test_without_a_scheme_images_are_plain(records: dict) -> None:
     sent = upload(Client("a", records), 1, None, None)
-    np.testing.assert_array_equal(sent.records["image"], records["image"])
+    np.testing.assert_array_equal(sent.pool[:]["image"], records["image"])
 
 
 def test_errors(records: dict) -> None:

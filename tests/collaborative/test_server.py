@@ -11,7 +11,9 @@ import pytest
 from dkjax.collaborative import server
 from dkjax.collaborative.client import Upload
 from dkjax.config import TrainConfig
-from dkjax.errors import DataError
+from dkjax.data.pool import Pool
+from dkjax.data.sampling import batch_indices, weighted_order
+from dkjax.errors import ConfigError, DataError
 from dkjax.train.loop import Trainer, make_trainer
 
 
@@ -40,6 +42,10 @@ def started(trainer: Trainer) -> server.Server:
     return begin(trainer, trainer.model.init())
 
 
+def pool(image: np.ndarray, label: np.ndarray) -> Pool:
+    return Pool([{"image": image, "label": label}])
+
+
 def uploads(round_number: int) -> list[Upload]:
     """Labels that say where they come from: 10 * round + client."""
     rng = np.random.default_rng(round_number)
@@ -47,10 +53,7 @@ def uploads(round_number: int) -> list[Upload]:
         Upload(
             f"client-{number}",
             round_number,
-            {
-                "image": rng.integers(0, 256, (4, 8, 8, 1), dtype=np.uint8),
-                "label": np.full(4, 10 * round_number + number, np.int32),
-            },
+            pool(rng.integers(0, 256, (4, 8, 8, 1), dtype=np.uint8), np.full(4, 10 * round_number + number, np.int32)),
         )
         for number in (1, 2)
     ]
@@ -59,7 +62,7 @@ def uploads(round_number: int) -> list[Upload]:
 def learnable(round_number: int) -> list[Upload]:
     """Uploads with labels of the model's classes."""
     return [
-        dataclasses.replace(sent, records={**sent.records, "label": sent.records["label"] % 3})
+        dataclasses.replace(sent, pool=pool(sent.pool[:]["image"], sent.pool.labels % 3))
         for sent in uploads(round_number)
     ]
 
@@ -81,11 +84,17 @@ def test_receive(keep: str, labels: list[int], started: server.Server) -> None:
     stand = started
     for number in (1, 2, 3):
         stand = server.receive(stand, uploads(number), keep)
-    np.testing.assert_array_equal(stand.records["label"], np.repeat(labels, 4))
-    last = np.concatenate([sent.records["image"] for sent in uploads(3)])
-    np.testing.assert_array_equal(stand.records["image"][-8:], last)
-    assert (stand.records["image"].dtype, stand.records["label"].dtype) == (np.uint8, np.int32)
+    np.testing.assert_array_equal(stand.records.labels, np.repeat(labels, 4))
+    last = np.concatenate([sent.pool[:]["image"] for sent in uploads(3)])
+    np.testing.assert_array_equal(stand.records[len(stand.records) - 8 :]["image"], last)
     assert started.records is None
+
+
+def test_nothing_is_copied(started: server.Server) -> None:
+    sent = [*uploads(1), *uploads(2)]
+    stand = server.receive(server.receive(started, sent[:2]), sent[2:])
+    for piece, upload in zip(stand.records.pieces, sent, strict=True):
+        assert piece is upload.pool.pieces[0]
 
 
 def test_train_goes_on_and_reports(started: server.Server) -> None:
@@ -101,3 +110,34 @@ def test_train_goes_on_and_reports(started: server.Server) -> None:
 def test_nothing_received(started: server.Server) -> None:
     with pytest.raises(DataError, match="no client has uploaded anything"):
         server.train(started, range(1))
+
+
+# Weights
+
+
+def test_without_weights_every_record_counts_alike(started: server.Server) -> None:
+    received = server.receive(started, uploads(1))
+    assert server.order_of(received)(3).tolist() == batch_indices(8, 8, 1, 3).tolist()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "weights"),
+    [("equal", {"client-1": 1, "client-2": 1}), ({"client-1": 3.0, "client-2": 1.0}, {"client-1": 3, "client-2": 1})],
+)
+def test_weights_count_over_all_uploads_of_a_client(wanted: Any, weights: dict, started: server.Server) -> None:
+    trainer = dataclasses.replace(started.trainer, config=TrainConfig(batch_size=8, client_weights=wanted))
+    received = server.receive(server.receive(dataclasses.replace(started, trainer=trainer), uploads(1)), uploads(2))
+    pieces = [("client-1", 4), ("client-2", 4)] * 2
+    assert server.order_of(received)(3).tolist() == weighted_order(pieces, weights, 8, 1)(3).tolist()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"client-1": 1.0, "client-3": 1.0}, r"there is no client 'client-3'; did you mean 'client-"),
+        ({"client-1": 1.0}, "client-2 has no weight; give every client one"),
+    ],
+)
+def test_weights_that_do_not_fit(wanted: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        server.weights_of(wanted, ["client-1", "client-2"])

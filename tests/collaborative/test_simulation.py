@@ -1,7 +1,6 @@
 """Simulations of a few seconds: their schema, that they repeat, that they go on, and that no key stays behind."""
 
 import functools
-import itertools
 import json
 import re
 import shutil
@@ -16,10 +15,11 @@ import pytest
 from dkjax import keys
 from dkjax.collaborative import simulate, simulation
 from dkjax.collaborative.observer import Observer
-from dkjax.config import SimulationConfig, config_hash, parse_config, resolved
+from dkjax.config import SimulationConfig, TrainConfig, config_hash, parse_config, resolved
 from dkjax.errors import ConfigError
 from dkjax.models.vit import vit
 from dkjax.train.checkpoints import load_params
+from dkjax.train.loop import make_trainer
 from dkjax.train.mesh import data_mesh, replicated
 
 ARMS = ("plain", "disposable", "client_key", "shared_key", "shared_key-adapted")
@@ -39,7 +39,7 @@ def config(arms: tuple[str, ...] = ARMS, **sections: dict[str, Any]) -> Simulati
         "arms": [{"name": name, **settings.get(name, {})} for name in arms],
     }
     for section, values in sections.items():
-        tree[section] = {**tree[section], **values} if section != "keys" else values
+        tree[section] = {**tree.get(section, {}), **values} if section != "keys" else values
     return parse_config(tree)
 
 
@@ -77,7 +77,8 @@ class Recorder(Observer):
 def compiled_once() -> Any:
     """Compile the training once for all simulations of this file: a trainer holds no state."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulation, "make_trainer", functools.cache(simulation.make_trainer))
+        compiled = functools.cache(lambda text, *rest: make_trainer(TrainConfig.model_validate_json(text), *rest))
+        patch.setattr(simulation, "make_trainer", lambda train, *rest: compiled(train.model_dump_json(), *rest))
         yield
 
 
@@ -383,17 +384,54 @@ def test_notes(arms: tuple[str, ...], rounds: int, mode: str, count: int) -> Non
     assert len(simulation._notes(config(arms, clients={"rounds": rounds}, keys=key_section))) == count
 
 
-@pytest.mark.parametrize(
-    ("steps", "evaluations", "edges"),
-    [
-        (range(32), 2, [0, 16, 32]),
-        (range(16), 3, [0, 11, 16]),
-        (range(16, 32), 3, [16, 22, 32]),
-        (range(3), 10, [0, 1, 2, 3]),
-        (range(2, 2), 2, [2]),
-    ],
-)
-def test_evaluations_cut_the_steps(steps: range, evaluations: int, edges: list[int]) -> None:
-    total = max(32, steps.stop) if steps.stop != 3 else 3
-    parts = simulation._between_evaluations(steps, total, evaluations)
-    assert parts == [range(*pair) for pair in itertools.pairwise(edges)]
+# On disk
+
+
+def params_of(workdir: Path, arm: str) -> list[np.ndarray]:
+    return restored(workdir / "arms" / arm / "run-0" / "params")
+
+
+def test_on_disk_is_the_same_bit_for_bit(whole: dict, tmp_path: Path) -> None:
+    settings = config(store={"on_disk": True, "shard_images": 10}, train={"runs": 1})
+    results = simulate(settings, tmp_path)
+    for arm, in_memory in zip(results["arms"], whole["results"]["arms"], strict=True):
+        assert arm["curves"] == in_memory["curves"][:1]
+        assert arm["upload_bytes"] == in_memory["upload_bytes"]
+        uploads = tmp_path / "arms" / arm["name"] / "run-0" / "uploads"
+        assert uploads.exists() == (arm["name"] != "plain")
+        for one, other in zip(params_of(tmp_path, arm["name"]), params_of(whole["workdir"], arm["name"]), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert {name: data for name, data in seen(whole["workdir"]).items() if "run-0" in name} == seen(tmp_path)
+    assert len(list(tmp_path.rglob("*.dkds"))) == 2 * (len(ARMS) - 1)
+    assert found_keys(tmp_path, np.unique(whole["keys"], axis=0)) == []
+
+
+def test_on_disk_after_an_interrupt(tmp_path: Path) -> None:
+    """What the stopped run uploaded was under keys that are gone: it is replaced, not mixed."""
+    settings = config(
+        ("disposable",), store={"on_disk": True}, train={"runs": 1, "epochs": 1}, keys={"mode": "disposable"}
+    )
+    with pytest.raises(KeyboardInterrupt):
+        simulate(settings, tmp_path, Recorder(("training", "disposable", 1)))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("manifest.json")}
+    assert len(before) == 2
+    simulate(settings, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("manifest.json")}.keys() == before.keys()
+    assert all(path.read_bytes() != data for path, data in before.items())
+
+
+# Weights
+
+
+def test_weights_change_the_order_alone(whole: dict, tmp_path: Path) -> None:
+    weighted = config(("plain",), train={"runs": 1, "client_weights": {"client-1": 3.0, "client-2": 1.0}})
+    results = simulate(weighted, tmp_path)
+    assert len(results["arms"][0]["curves"][0]) == len(whole["results"]["arms"][0]["curves"][0])
+    pairs = zip(params_of(tmp_path, "plain"), params_of(whole["workdir"], "plain"), strict=True)
+    assert not all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_weights_for_nobody(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"train\.client_weights: client-2 has no weight"):
+        simulate(config(("plain",), train={"client_weights": {"client-1": 3.0}}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

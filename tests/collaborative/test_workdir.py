@@ -61,6 +61,20 @@ def test_another_arm(tmp_path: Path) -> None:
         open_workdir(tmp_path / "run", other).__enter__()
 
 
+def test_other_inputs(tmp_path: Path) -> None:
+    inputs = {"data_sets": [{"client": "a", "id": "12"}]}
+    for _ in range(2):
+        with open_workdir(tmp_path / "run", config(), inputs):
+            pass
+    held = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert held == {"hash": config_hash(config()), "config": resolved(config()), **inputs}
+    for other in ({"data_sets": [{"client": "a", "id": "13"}]}, None):
+        with pytest.raises(ConfigError, match="holds another run, which differs in data_sets: choose"):
+            open_workdir(tmp_path / "run", config(), other).__enter__()
+    with pytest.raises(ConfigError, match=r"differs in data_sets, train\.epochs:"):
+        open_workdir(tmp_path / "run", config(epochs=3)).__enter__()
+
+
 def test_other_files_and_a_file(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ConfigError, match="holds other files: choose another --workdir"):

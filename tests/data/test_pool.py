@@ -1,74 +1,102 @@
-"""Records in several places, read as if they lay in one."""
+"""The pool: a batch is what concatenated pieces would give, and its memory is its own."""
 
+import gc
+
+import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dkjax.data import pool
+from dkjax.data import pool as pool_module
 from dkjax.data.pool import Pool
-from dkjax.data.source import Records
 from dkjax.errors import ArgumentError, DataError
 
 
-def pieces_of(*counts: int, shape: tuple[int, int, int] = (2, 3, 1), seed: int = 0) -> list[Records]:
-    random = np.random.default_rng(seed)
+def pieces(*counts: int, shape: tuple[int, int, int] = (4, 4, 3)) -> list[dict]:
+    rng = np.random.default_rng(len(counts))
     return [
-        {
-            "image": random.integers(0, 256, (count, *shape), np.uint8),
-            "label": random.integers(0, 9, count).astype(np.int32),
-        }
-        for count in counts
+        {"image": rng.integers(0, 256, (n, *shape), np.uint8), "label": rng.integers(0, 9, n, np.int32)} for n in counts
     ]
 
 
-def whole(pieces: list[Records]) -> Records:
-    return {
-        "image": np.concatenate([piece["image"] for piece in pieces]),
-        "label": np.concatenate([piece["label"] for piece in pieces]),
-    }
+def concatenated(parts: list[dict]) -> dict:
+    return {name: np.concatenate([part[name] for part in parts]) for name in ("image", "label")}
 
 
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.data(), st.sampled_from([1, 1 << 20]))
-def test_equals_concatenation(counts: list[int], data: st.DataObject, bytes_a_thread: int) -> None:
-    pieces = pieces_of(*counts)
-    one, expected = Pool(pieces), whole(pieces)
-    assert len(one) == sum(counts)
-    assert one.nbytes == expected["image"].nbytes + expected["label"].nbytes
-    indices = st.lists(st.integers(0, len(one) - 1), max_size=20) if len(one) else st.just([])
-    chosen = np.array(data.draw(indices), np.int64)
-    before, pool._BYTES_A_THREAD = pool._BYTES_A_THREAD, bytes_a_thread
-    try:
-        for where in (chosen, slice(None), slice(1, None, 2), slice(None, None, -1)):
-            batch = one[where]
-            for name in ("image", "label"):
-                np.testing.assert_array_equal(batch[name], expected[name][where])
-                assert batch[name].dtype == expected[name].dtype
-    finally:
-        pool._BYTES_A_THREAD = before
+def assert_same(found: dict, expected: dict) -> None:
+    for name, dtype in (("image", np.uint8), ("label", np.int32)):
+        assert found[name].dtype == dtype
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+@pytest.mark.parametrize("counts", [(7,), (3, 1, 5), (0, 4, 0, 2), (1,) * 20])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_equals_concatenation(counts: tuple[int, ...], threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if threads > 1:
+        monkeypatch.setattr(pool_module, "_SMALL_IMAGE", 1)
+        monkeypatch.setattr(pool_module, "_BYTES_A_THREAD", 1)
+        monkeypatch.setattr(pool_module, "_cores", lambda: threads)
+    parts = pieces(*counts)
+    pool, whole = Pool(parts), concatenated(parts)
+    assert (len(pool), pool.image_shape) == (sum(counts), (4, 4, 3))
+    assert pool.nbytes == whole["image"].nbytes + whole["label"].nbytes
+    rng = np.random.default_rng(0)
+    chosen = [rng.integers(0, len(pool), size) for size in (1, 2, 50)]
+    for indices in (slice(None), slice(1, 100, 2), slice(0, 0), np.arange(len(pool))[::-1], *chosen):
+        assert_same(pool[indices], {name: array[indices] for name, array in whole.items()})
+    assert_same(pool[np.empty(0, np.int64)], {name: array[:0] for name, array in whole.items()})
+
+
+def test_pieces_that_do_not_lie_in_a_row() -> None:
+    (part,) = pieces(10)
+    backwards = {"image": part["image"][::-2], "label": part["label"][::-2]}
+    assert_same(Pool([backwards, part])[:], concatenated([backwards, part]))
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3), (64, 64, 8)])
+def test_no_batch_is_overwritten(shape: tuple[int, int, int]) -> None:
+    """JAX may go on using the memory of a batch: neither a later batch nor its release may change what it sees."""
+    parts = pieces(40, 24, shape=shape)
+    pool, whole = Pool(parts), concatenated(parts)["image"]
+    device = jax.devices("cpu")[0]
+    rng = np.random.default_rng(1)
+    chosen = [rng.integers(0, 64, 48) for _ in range(20)]
+    held = []
+    for indices in chosen:
+        held.append(jax.device_put(pool[indices]["image"], device))
+        gc.collect()
+    for indices, array in zip(chosen, held, strict=True):
+        np.testing.assert_array_equal(array, whole[indices])
+
+
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_jax_on_a_cpu_need_not_copy(count: int) -> None:
+    for _ in range(5):
+        images = Pool(pieces(64))[:count]["image"]
+        assert images.ctypes.data % 64 == 0
+        assert images.flags.c_contiguous
 
 
 def test_a_batch_is_a_copy() -> None:
-    pieces = pieces_of(4, 4)
-    batch = Pool(pieces)[:]
+    parts = pieces(5)
+    pool = Pool(parts)
+    before = parts[0]["image"].copy()
+    batch = pool[:]
     batch["image"][:], batch["label"][:] = 0, 0
-    np.testing.assert_array_equal(Pool(pieces)[:]["image"], whole(pieces_of(4, 4))["image"])
-    np.testing.assert_array_equal(Pool(pieces)[:]["label"], whole(pieces_of(4, 4))["label"])
+    np.testing.assert_array_equal(parts[0]["image"], before)
+    assert_same(pool[:], parts[0])
 
 
-def test_what_cannot_be_pooled() -> None:
-    with pytest.raises(DataError, match="there are no records"):
+def test_pieces_are_not_copied() -> None:
+    parts = pieces(3, 4)
+    assert all(one["image"] is other["image"] for one, other in zip(Pool(parts).pieces, parts, strict=True))
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(DataError, match="nothing was uploaded"):
         Pool([])
-    with pytest.raises(DataError, match=r"images of shape \[2, 3, 1\] and \[4, 3, 1\] cannot be mixed"):
-        Pool([*pieces_of(2), *pieces_of(2, shape=(4, 3, 1))])
-    with pytest.raises(ArgumentError, match=r"index 5 is outside 0\.\.4"):
-        Pool(pieces_of(2, 3))[np.array([5])]
-
-
-def test_threads_pass_on_what_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_BYTES_A_THREAD", 1)
-    broken = Pool(pieces_of(8, 8))
-    monkeypatch.setattr(broken, "_images", [])
-    with pytest.raises(IndexError):
-        broken[:]
+    with pytest.raises(DataError, match=r"images of shape \[4, 4, 3\] and \[8, 8, 3\] cannot be mixed"):
+        Pool([*pieces(2), *pieces(2, shape=(8, 8, 3))])
+    pool = Pool(pieces(3, 2))
+    for bad in (np.array([5]), np.array([-1])):
+        with pytest.raises(ArgumentError, match=r"outside 0\.\.4"):
+            pool[bad]

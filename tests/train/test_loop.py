@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from dkjax.config import TrainConfig
+from dkjax.data.pool import Pool
+from dkjax.data.sampling import StepOrder, uniform_order
 from dkjax.errors import ConfigError, DataError, NonFiniteLossError
-from dkjax.train.loop import Trainer, evaluate, make_trainer, train
+from dkjax.train.loop import Trainer, evaluate, make_trainer, named_rightly, train
 from dkjax.train.mesh import data_mesh
 from dkjax.train.metrics import Progress
 from dkjax.train.step import make_eval_step, make_train_step
@@ -39,27 +41,31 @@ MODEL = Linear()
 CONFIG = TrainConfig(epochs=10, batch_size=8, learning_rate=5e-2, log_every=7)
 
 
-def toy_records(count: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
+def toy_records(count: int = 32, seed: int = 0) -> Pool:
     """Three classes that a linear model tells apart: which row of the image is bright."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, count, dtype=np.int32)
     images = rng.integers(0, 100, (count, 4, 4, 1), dtype=np.uint8)
     images[np.arange(count), labels] += 120
-    return {"image": images, "label": labels}
+    return Pool([{"image": images, "label": labels}])
 
 
 RECORDS = toy_records()
 
 
+def order(seed: int) -> StepOrder:
+    return uniform_order(len(RECORDS), CONFIG.batch_size, seed)
+
+
 @pytest.fixture(scope="module")
 def trainer() -> Trainer:
-    return make_trainer(CONFIG, MODEL, len(RECORDS["label"]))
+    return make_trainer(CONFIG, MODEL, len(RECORDS))
 
 
 def run(trainer: Trainer, *parts: range, params: Any = None, seed: int = 1) -> tuple[Any, list[Progress]]:
     state, reports = trainer.start(MODEL.init() if params is None else params), []
     for part in parts:
-        state = train(trainer, state, RECORDS, part, seed, PRNG_KEY, reports.append)
+        state = train(trainer, state, RECORDS, order(seed), part, PRNG_KEY, reports.append)
     return state, reports
 
 
@@ -94,8 +100,18 @@ def test_learns_and_reports(trainer: Trainer) -> None:
 
 def test_untrained_is_chance(trainer: Trainer) -> None:
     # Zero parameters name class 0 always.
-    share = (toy_records(21, seed=9)["label"] == 0).mean()
+    share = (toy_records(21, seed=9).labels == 0).mean()
     assert evaluate(trainer, MODEL.init(), {"new": toy_records(21, seed=9)}) == {"new": pytest.approx(share)}
+
+
+def test_named_rightly_by_class(trainer: Trainer) -> None:
+    records = toy_records(21, seed=9)
+    counts = np.bincount(records.labels, minlength=3)
+    assert named_rightly(trainer, MODEL.init(), records).tolist() == [counts[0], 0, 0]
+    state, _ = run(trainer, range(40))
+    right = named_rightly(trainer, state.params, records)
+    assert (right <= counts).all()
+    assert right.sum() / 21 == evaluate(trainer, state.params, {"new": records})["new"]
 
 
 @pytest.mark.parametrize("cuts", [(1,), (7, 8), (20,), (13, 13, 39)])
@@ -112,7 +128,7 @@ def test_seed_and_dropout_key_matter(trainer: Trainer) -> None:
     again, _ = run(trainer, range(10))
     assert_same_bits(whole, again)
     other_order, _ = run(trainer, range(10), seed=2)
-    other_key = train(trainer, trainer.start(MODEL.init()), RECORDS, range(10), 1, jax.random.key(4))
+    other_key = train(trainer, trainer.start(MODEL.init()), RECORDS, order(1), range(10), jax.random.key(4))
     for other in (other_order, other_key):
         assert not np.array_equal(whole.params["head"]["kernel"], other.params["head"]["kernel"])
 
@@ -152,9 +168,9 @@ def test_stops_when_training_diverges(trainer: Trainer) -> None:
     diverging = make_trainer(CONFIG.model_copy(update={"learning_rate": 1e38, "warmup_fraction": 0.0}), MODEL, 32)
     state, losses = diverging.start(MODEL.init()), []
     for step in range(10):
-        state = train(diverging, state, RECORDS, range(0), 1, PRNG_KEY)
+        state = train(diverging, state, RECORDS, order(1), range(0), PRNG_KEY)
         try:
-            state = train(diverging, state, RECORDS, range(step, step + 1), 1, PRNG_KEY, losses.append)
+            state = train(diverging, state, RECORDS, order(1), range(step, step + 1), PRNG_KEY, losses.append)
         except NonFiniteLossError:
             break
     assert 0 < len(losses) < 10
@@ -170,4 +186,4 @@ def test_no_steps_and_no_records(trainer: Trainer) -> None:
     state, reports = run(trainer, range(0))
     assert (int(state.step), reports) == (0, [])
     with pytest.raises(DataError, match="nothing to train on"):
-        train(trainer, state, toy_records(0), range(2), 0, PRNG_KEY)
+        train(trainer, state, toy_records(0), order(0), range(2), PRNG_KEY)

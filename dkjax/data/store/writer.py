@@ -40,7 +40,14 @@ class DataSetWriter:
     """
 
     def __init__(
-        self, path: Path, description: Description, client: str | None, num_items: int, shard_images: int, seed: str
+        self,
+        path: Path,
+        description: Description,
+        client: str | None,
+        num_items: int,
+        shard_images: int,
+        seed: str,
+        shuffle: bool,
     ) -> None:
         self.path = path
         self.num_shards = -(-num_items // shard_images)
@@ -48,7 +55,9 @@ class DataSetWriter:
         self._shard_images = shard_images
         self._seed = seed
         self._client = client
-        self._order = generator("dkjax.data.store", int(seed, 16)).permutation(num_items)
+        self._order = np.arange(num_items)
+        if shuffle:
+            self._order = generator("dkjax.data.store", int(seed, 16)).permutation(num_items)
         self._id = _derived(seed, "data set").hex()
         self._entries: dict[int, ShardEntry] = {}
         for number in range(self.num_shards):
@@ -139,6 +148,7 @@ def open_writer(
     shard_images: int,
     request: Mapping[str, Any],
     seed: bytes | None = None,
+    shuffle: bool = True,
 ) -> Iterator[DataSetWriter]:
     """Begin an encrypted data set, or go on with one that was begun by the same request.
 
@@ -150,6 +160,8 @@ def open_writer(
         shard_images: how many of them make a shard.
         request: plain JSON values that tell this request from others; kept until the data set is committed.
         seed: 16 bytes that decide the order and the ids; random if None.
+        shuffle: whether the records are put in a random order, which tells nothing of the source's. Simulations keep
+            the order, so that training sees the same records as it would in memory.
 
     Yields:
         The writer, until the data set is committed or the block is left.
@@ -178,7 +190,7 @@ def open_writer(
         else:
             _refuse_another(path, plan, whole_request, seed)
         _remove_leftovers(path, num_shards=-(-num_items // shard_images))
-        yield DataSetWriter(path, description, client, num_items, shard_images, plan["seed"])
+        yield DataSetWriter(path, description, client, num_items, shard_images, plan["seed"], shuffle)
 
 
 def _refuse_another(path: Path, plan: Any, request: Mapping[str, Any], seed: bytes | None) -> None:

@@ -1,0 +1,192 @@
+"""Feeding training: a batch from an encrypted data set, against the same records in memory and in ArrayRecord files."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dkjax.bench import machine
+from dkjax.bench.timing import Timing, take_turns
+from dkjax.cipher import schemes
+from dkjax.data.pool import Pool
+from dkjax.data.sampling import StepOrder, uniform_order
+from dkjax.data.source import Records
+from dkjax.data.store import Description, EncryptedDataSet, Part, layout, open_data_set, open_writer
+from dkjax.data.store.manifest import ImageEntry, SchemeEntry
+from dkjax.errors import ConfigError
+
+IMAGES = {32: 100_000, 224: 5_000}
+"""The image sizes that are measured, and how many images of each there are."""
+
+BATCHES = (256, 1024)
+CHANNELS = 3
+SHARDS, TO_DEVICE, MEMORY = "dkjax, shards", "dkjax, shards, to the device", "dkjax, in memory"
+ARRAY_RECORD, ARRAY_RECORD_BATCH = "ArrayRecord, one by one", "ArrayRecord, batch at once"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is fed: batches of so many images, drawn from a data set of so many."""
+
+    size: int
+    images: int
+    batch: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of an image."""
+        return self.size, self.size, CHANNELS
+
+    @property
+    def shard_images(self) -> int:
+        """Images in a shard: as many as `dkjax encrypt` takes."""
+        return layout.default_shard_images(int(np.prod(self.shape)))
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        shards = -(-self.images // self.shard_images)
+        return f"{self.size} px, batches of {self.batch:,} from {self.images:,} images in {shards} shards"
+
+
+def cases(sizes: Sequence[int] = (), batches: Sequence[int] = (), images: int | None = None) -> list[Case]:
+    """List what is measured.
+
+    Args:
+        sizes: of `IMAGES`; all by default.
+        batches: images of a batch; those of `BATCHES` by default.
+        images: how many images there are to draw from; by default those of `IMAGES`.
+
+    Returns:
+        The cases, by size and batch.
+
+    Raises:
+        ConfigError: a size is not one of those.
+    """
+    for size in sizes:
+        if size not in IMAGES:
+            raise ConfigError(f"--size {size} is not one of {', '.join(map(str, IMAGES))}")
+    return [Case(size, images or IMAGES[size], batch) for size in sizes or IMAGES for batch in batches or BATCHES]
+
+
+def measure_feed(
+    listed: Sequence[Case], *, rounds: int = 15, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Measure the way from a step's number to its batch in memory, labels included.
+
+    Data sets and ArrayRecord files are generated in a temporary folder (see `TMPDIR`), and read once before anything is
+    timed: what is measured is reading from the page cache, not the disk.
+
+    Args:
+        listed: what is fed, at least one case.
+        rounds: timed batches of each contender, which take turns.
+        say: is told what is measured next.
+
+    Returns:
+        A JSON object: the machine, and `cases` with a row for each contender: seconds of the first batch, median and
+        fastest of the others, images and bytes per second by the median, and how many times as fast as ArrayRecord
+        record by record.
+    """
+    measured = []
+    for size, images in dict.fromkeys((case.size, case.images) for case in listed):
+        own = [case for case in listed if (case.size, case.images) == (size, images)]
+        say(f"{size} px: writing {images:,} images twice")
+        with tempfile.TemporaryDirectory(prefix="dkjax-feed-") as folder:
+            data_set, array_record = _write(own[0], Path(folder))
+            in_memory = Pool([data_set[:]])
+            for case in own:
+                say(str(case))
+                measured.append(_measure(case, data_set, in_memory, array_record, rounds))
+    return {"bench": "feed", **machine.describe(), "rounds": rounds, "cases": measured}
+
+
+def _measure(case: Case, data_set: EncryptedDataSet, in_memory: Pool, array_record: Any, rounds: int) -> dict[str, Any]:
+    order = uniform_order(case.images, case.batch, seed=0)
+    device = jax.devices()[0]
+    contenders = {
+        SHARDS: lambda step: data_set[order(step)],
+        TO_DEVICE: lambda step: jax.device_put(data_set[order(step)], device),
+        MEMORY: lambda step: in_memory[order(step)],
+        ARRAY_RECORD: lambda step: one_by_one(array_record, order, step, case.shape),
+        ARRAY_RECORD_BATCH: lambda step: at_once(array_record, order, step, case.shape),
+    }
+    timings = take_turns(contenders, rounds)
+    return {
+        **dataclasses.asdict(case),
+        "shards": len(data_set.shards),
+        "contenders": [_row(name, timing, case, timings[ARRAY_RECORD]) for name, timing in timings.items()],
+    }
+
+
+def one_by_one(array_record: Any, order: StepOrder, step: int, shape: tuple[int, ...]) -> Records:
+    """Read a step's batch record by record, as data loaders do that know nothing of batches."""
+    return _stack([array_record[index] for index in order(step).tolist()], shape)
+
+
+def at_once(array_record: Any, order: StepOrder, step: int, shape: tuple[int, ...]) -> Records:
+    """Read a step's batch by the one call that ArrayRecord has for several records."""
+    return _stack(array_record.__getitems__(order(step).tolist()), shape)
+
+
+def _stack(records: Sequence[bytes], shape: tuple[int, ...]) -> Records:
+    """Make a batch of records, each the bytes of an image and of its label."""
+    size = int(np.prod(shape))
+    images = np.stack([np.frombuffer(record, np.uint8, size).reshape(shape) for record in records])
+    return {"image": images, "label": np.array([np.frombuffer(record, "<i4", 1, size)[0] for record in records])}
+
+
+def _row(name: str, timing: Timing, case: Case, array_record: Timing) -> dict[str, Any]:
+    return {
+        "name": name,
+        "first_call_seconds": timing.first_call,
+        "median_seconds": timing.median,
+        "fastest_seconds": timing.fastest,
+        "seconds": list(timing.seconds),
+        "images_per_second": case.batch / timing.median,
+        "gigabytes_per_second": case.batch * int(np.prod(case.shape)) / timing.median / 1e9,
+        "times_array_record": array_record.median / timing.median,
+    }
+
+
+def _write(case: Case, folder: Path) -> tuple[EncryptedDataSet, Any]:
+    """Write the same random records as a data set and as ArrayRecord files, a file a shard, and read each once."""
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    block_size = 4 if case.size < 64 else 16
+    description = Description(
+        keys="disposable",
+        key_sharing="per_image",
+        prng="chacha20",
+        scheme=SchemeEntry.of(schemes.disposable(block_size)),
+        image=ImageEntry(shape=list(case.shape), dtype="uint8"),
+        class_names=[str(label) for label in range(10)],
+        views=1,
+        part=Part(),
+    )
+    random = np.random.default_rng(0)
+    files = []
+    path = folder / f"records{layout.SUFFIX}"
+    opened = open_writer(
+        path, description, client=None, num_items=case.images, shard_images=case.shard_images, request={}
+    )
+    with opened as writer:
+        for number in range(writer.num_shards):
+            count = len(writer.items_of(number))
+            image = random.integers(0, 256, (count, *case.shape), np.uint8)
+            label = random.integers(0, 10, count, np.int32)
+            writer.add(number, {"image": image, "label": label})
+            files.append(str(folder / f"{number}.array_record"))
+            # Random bytes do not compress, and to try costs ArrayRecord time.
+            to = ArrayRecordWriter(files[-1], "group_size:1,uncompressed")
+            for one, its_label in zip(image, label.astype("<i4"), strict=True):
+                to.write(one.tobytes() + its_label.tobytes())
+            to.close()
+        writer.commit()
+    array_record = ArrayRecordDataSource(files)
+    for index in range(case.images):
+        array_record[index]
+    return open_data_set(path), array_record

@@ -1,0 +1,52 @@
+"""Options that take several values at once: `--data A.dkds B.dkds`, as a shell's `--data *.dkds` gives them."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+
+def taking_several(*options: str) -> type[TyperCommand]:
+    """Make a command class in which some options take all values up to the next option.
+
+    Click gives an option a fixed number of values. These may also be repeated, `--data A --data B`, or written
+    `--data=A B`.
+
+    Args:
+        *options: such as `--data`, each declared as a list.
+
+    Returns:
+        A class for `app.command(cls=...)`.
+    """
+
+    class Several(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, list(_spread(args, options)))
+
+    return Several
+
+
+def _spread(args: Sequence[str], options: Collection[str]) -> Iterator[str]:
+    """Repeat an option before each of its values but the first."""
+    current, values = None, 0
+
+    def check() -> None:
+        if current is not None and not values:
+            raise typer.BadParameter(f"{current} needs at least one value")
+
+    for number, arg in enumerate(args):
+        if arg == "--":
+            check()
+            yield from args[number:]
+            return
+        if arg.startswith("-") and arg != "-":
+            check()
+            name, equals, _ = arg.partition("=")
+            current, values = (name if name in options else None), int(bool(equals))
+        elif current is not None:
+            if values:
+                yield current
+            values += 1
+        yield arg
+    check()

@@ -1,0 +1,61 @@
+"""`dkjax train`: the server trains a ViT on encrypted data sets."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dkjax.cli.errors import for_people
+
+TestAll = Annotated[
+    bool | None,
+    typer.Option(
+        "--test-all/--test-share",
+        help="Of plain images that are not divided into training and test images, take all, or the share that dkjax "
+        "encrypt --split train leaves out (the default).",
+        show_default=False,
+    ),
+]
+
+
+@for_people
+def train(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="A TOML file: its sections model and train.", metavar="CONFIG")],
+    data: Annotated[list[Path], typer.Option(help="Encrypted data sets to train on.", metavar="NAME.dkds...")],
+    workdir: Annotated[Path, typer.Option(help="Where the model and the results go.", metavar="DIR")],
+    tests: Annotated[
+        list[str] | None,
+        typer.Option("--test", help="Encrypted data sets or plain images to test on.", metavar="NAME.dkds|SOURCE..."),
+    ] = None,
+    test_all: TestAll = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of the table.")] = False,
+) -> None:
+    """Train a ViT on the encrypted data sets of several clients.
+
+    They are checked whole, then read where they lie. They must agree in classes, image size and block size. Writes a
+    model, results.json and metrics.jsonl.
+
+    A finished training is not done again; a stopped one begins anew.
+    """
+    from dkjax.config import ServerConfig, load_as
+
+    settings = load_as(ServerConfig, config, overrides or [])
+
+    from dkjax.cli.memory import keep_freed_memory
+    from dkjax.cli.progress import ServerObserver
+    from dkjax.collaborative.serving import serve
+    from dkjax.report import served
+
+    keep_freed_memory()
+    with ServerObserver() as observer:
+        results = serve(settings, data, workdir, tests=tests or (), test_all=bool(test_all), observer=observer)
+    if as_json:
+        typer.echo(json.dumps(results))
+    else:
+        served.print_training(results)
+    typer.echo(f"written: {workdir / 'results.json'}, {workdir / 'model.json'}, {workdir / 'params'}", err=True)

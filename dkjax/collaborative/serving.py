@@ -1,0 +1,257 @@
+"""A server's work from beginning to end: encrypted data sets in, a trained model and its accuracy out."""
+
+import itertools
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dkjax.collaborative import server
+from dkjax.collaborative.curve import train_evaluated
+from dkjax.collaborative.held_out import HeldOut, open_held_out
+from dkjax.collaborative.merging import Merged, merge
+from dkjax.collaborative.observer import Observer
+from dkjax.collaborative.results import provenance
+from dkjax.collaborative.workdir import open_workdir
+from dkjax.config import ServerConfig, TrainConfig, parse_as
+from dkjax.data.store import EncryptedDataSet, open_data_set
+from dkjax.data.store.verify import require_whole
+from dkjax.errors import ConfigError, DataError
+from dkjax.files import read_json, write_json
+from dkjax.models.vit import Model, vit
+from dkjax.train.loop import Trainer, make_trainer, named_rightly
+from dkjax.train.metrics import MetricsLog, Progress
+from dkjax.train.trained import Trained, load_trained, save_trained
+
+RUN = "training"
+"""What the observer calls the one run there is."""
+
+
+def serve(
+    config: ServerConfig,
+    data: Sequence[Path],
+    workdir: Path,
+    *,
+    tests: Sequence[str] = (),
+    test_all: bool = False,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Train a ViT on encrypted data sets, where they lie.
+
+    Every byte of the data sets is checked before the folder is touched and before the first step. Stopped before the
+    end, the same call begins the training anew; finished, it returns the results as they are.
+
+    Args:
+        config: the model and its training.
+        data: encrypted data sets, in any order; a client may have several.
+        workdir: the folder for the model and the results.
+        tests: what to test on, as `open_held_out` takes it.
+        test_all: take all images of tests that have no test images of their own.
+        observer: told what happens.
+
+    Returns:
+        What is written to `results.json`: accuracy on each test set, the last loss and accuracy on training batches,
+        what each client sent, the resolved configuration, versions and device.
+
+    Raises:
+        ConfigError: the configuration does not fit the images, the clients or the devices, or the folder holds
+            something else.
+        DataError: a data set is missing or damaged, or two of them do not agree.
+        NonFiniteLossError: training diverged.
+
+    Guarantees:
+        - trained on the data sets of a simulation's arm, the parameters are that arm's, to the bit
+          (`test_serving.py::test_equals_the_simulation`).
+        - the order in which data sets are named does not matter (`test_serving.py::test_any_order_of_names`).
+        - no damaged data set is trained on (`test_serving.py::test_damaged_data_sets_are_not_trained_on`).
+    """
+    observer = observer or Observer()
+    merged = merge([open_data_set(path) for path in data])
+    held_out = open_held_out(tests, merged.image_shape, merged.class_names, config.data, test_all)
+    inputs = {
+        "data_sets": [{"client": one.manifest.client, "id": one.manifest.id} for one in merged.data_sets],
+        "test_sets": [one.identity for one in held_out],
+    }
+    finished = read_json(workdir / "results.json")
+    if finished is not None:
+        with open_workdir(workdir, config, inputs):
+            observer.run_kept(RUN, 1)
+            return finished
+    num_records = sum(len(data_set) for data_set in merged.data_sets)
+    trainer = make_trainer(config.train, _model(config, merged), num_records)
+    server.weights_of(config.train.client_weights, [upload.client for upload in merged.uploads])
+    jax.eval_shape(lambda key: trainer.model.init(key, merged.image_shape), jax.random.key(0))  # do patches fit?
+    _require_whole(merged.data_sets, held_out, observer)
+    test_sets = {one.name: one.records(observer) for one in held_out}
+    notes = _notes(merged, held_out, config)
+    for note in notes:
+        observer.note(note)
+    with open_workdir(workdir, config, inputs):
+        results = _train(trainer, merged, test_sets, workdir, observer)
+        results |= {
+            "test_sets": [{"name": name, "images": len(records)} for name, records in test_sets.items()],
+            "test_all": test_all,
+            "data": _data_summary(merged),
+            "clients": _clients(merged),
+            "notes": notes,
+            **provenance(config),
+        }
+        write_json(workdir / "results.json", results)
+    return results
+
+
+def examine(
+    workdir: Path,
+    *,
+    data: Sequence[str] = (),
+    test_all: bool | None = None,
+    batch_size: int | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Test a trained model.
+
+    Args:
+        workdir: a folder that `serve` has finished.
+        data: what to test on, as `open_held_out` takes it; by default what it was tested on when it was trained.
+        test_all: as for `serve`; by default as it was then.
+        batch_size: images at a time; by default that of the training, as far as today's devices divide it.
+        observer: told what happens.
+
+    Returns:
+        `test_sets`: for each its `name`, number of `images`, `accuracy`, and the same for each of its `classes`, where
+        the accuracy of a class without images is None.
+
+    Raises:
+        ConfigError: there is nothing to test on, or the devices do not divide the batch.
+        DataError: there is no trained model, or a test set is missing, damaged or not for this model.
+    """
+    observer = observer or Observer()
+    results = read_json(workdir / "results.json")
+    trained = load_trained(workdir)
+    if results is None:
+        raise DataError(f"the training in {workdir} has not finished: give the same dkjax train again")
+    names = list(data) or [one["name"] for one in results["test_sets"]]
+    if not names:
+        raise ConfigError(f"{workdir} was trained without a test set: say with --data what to test on")
+    config = parse_as(ServerConfig, results["config"])
+    whole = results["test_all"] if test_all is None else test_all
+    held_out = open_held_out(names, trained.image_shape, trained.class_names, config.data, whole)
+    _require_whole((), held_out, observer)
+    if batch_size is None:
+        devices = jax.device_count()
+        batch_size = -(-config.train.batch_size // devices) * devices
+    trainer = make_trainer(TrainConfig(batch_size=batch_size), trained.model, 1)
+    measured = [_accuracy(trainer, trained, one, observer) for one in held_out]
+    return {"workdir": str(workdir), "test_sets": measured}
+
+
+def _model(config: ServerConfig, merged: Merged) -> Model:
+    patch_size = config.model.patch_size or merged.block_size
+    if patch_size == 1:
+        raise ConfigError("the images were encrypted pixel by pixel: set model.patch_size, such as 16, for the ViT")
+    settings = config.model.model_dump() | {"patch_size": patch_size}
+    return vit(num_classes=len(merged.class_names), **settings)
+
+
+def _require_whole(data_sets: Sequence[EncryptedDataSet], held_out: Sequence[HeldOut], observer: Observer) -> None:
+    """Check every byte of all encrypted data sets, each once."""
+    encrypted = [*data_sets, *(one.source for one in held_out if isinstance(one.source, EncryptedDataSet))]
+    by_id = {data_set.manifest.id: data_set.path for data_set in encrypted}
+    if by_id:
+        require_whole(list(by_id.values()), observer.verifying)
+
+
+def _train(
+    trainer: Trainer, merged: Merged, test_sets: dict[str, Any], workdir: Path, observer: Observer
+) -> dict[str, Any]:
+    """Train from the beginning, keep the model, and say what came of it."""
+    started = time.perf_counter()
+    last: list[Progress] = []
+    observer.run_started(RUN, 1, 1, trainer.total_steps)
+    seed = trainer.config.seed
+    init_key, dropout_key = jax.random.split(jax.random.key(seed))
+    params = trainer.model.init(init_key, merged.image_shape)
+    stand = server.receive(server.start(trainer, params, order_seed=seed, prng_key=dropout_key), merged.uploads)
+    with MetricsLog(workdir / "metrics.jsonl") as log:
+        steps = range(trainer.total_steps)
+        stand, curve = train_evaluated(stand, steps, test_sets, log, observer, lambda progress: last.append(progress))
+    save_trained(workdir, Trained(trainer.model, stand.state.params, merged.image_shape, merged.class_names))
+    accuracy = curve[-1]["test_accuracy"]
+    observer.run_finished(RUN, 1, accuracy)
+    return {
+        "test_accuracy": accuracy,
+        "train": {"steps": trainer.total_steps, "loss": last[-1].loss, "accuracy": last[-1].accuracy},
+        "curve": curve,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def _accuracy(trainer: Trainer, trained: Trained, held_out: HeldOut, observer: Observer) -> dict[str, Any]:
+    records = held_out.records(observer)
+    num_classes = len(trained.class_names)
+    counts = np.bincount(records.labels, minlength=num_classes).tolist()
+    right = named_rightly(trainer, trained.params, records).tolist()
+    return {
+        "name": held_out.name,
+        "images": len(records),
+        "accuracy": sum(right) / len(records),
+        "classes": [
+            {"name": name, "images": count, "accuracy": hits / count if count else None}
+            for name, count, hits in zip(trained.class_names, counts, right, strict=True)
+        ],
+    }
+
+
+def _data_summary(merged: Merged) -> dict[str, Any]:
+    return {
+        "image_shape": list(merged.image_shape),
+        "class_names": list(merged.class_names),
+        "block_size": merged.block_size,
+        "train_images": sum(len(data_set) for data_set in merged.data_sets),
+    }
+
+
+def _clients(merged: Merged) -> list[dict[str, Any]]:
+    """Say what each client sent; its data sets are neighbours in `merged`."""
+    clients = []
+    for name, data_sets in itertools.groupby(merged.data_sets, lambda data_set: data_set.manifest.client):
+        own = list(data_sets)
+        labels = np.concatenate([data_set.labels for data_set in own])
+        clients.append(
+            {
+                "name": name,
+                "images": len(labels),
+                "images_per_class": np.bincount(labels, minlength=len(merged.class_names)).tolist(),
+                "upload_bytes": sum(data_set.pool.nbytes for data_set in own),
+                "data_sets": [
+                    {"id": data_set.manifest.id, "keys": data_set.manifest.keys, **_scheme(data_set)}
+                    for data_set in own
+                ],
+            }
+        )
+    return clients
+
+
+def _scheme(data_set: EncryptedDataSet) -> dict[str, Any]:
+    scheme = data_set.manifest.scheme
+    return {"scheme": scheme.name, "parameters": scheme.parameters, "key_sharing": data_set.manifest.key_sharing}
+
+
+def _notes(merged: Merged, held_out: Sequence[HeldOut], config: ServerConfig) -> list[str]:
+    notes = []
+    manifests = [data_set.manifest for data_set in merged.data_sets]
+    if seeded := sorted({manifest.client for manifest in manifests if manifest.keys == "reproducible"}):
+        notes.append(
+            f"keys of {', '.join(seeded)} are reproducible: anybody who knows the seed can decrypt, so this is for "
+            "experiments, never for images that must not be seen"
+        )
+    ids = {manifest.id for manifest in manifests}
+    for one in held_out:
+        if isinstance(one.source, EncryptedDataSet) and one.source.manifest.id in ids:
+            notes.append(f"{one.name} is tested on and trained on: its accuracy says nothing about new images")
+    if config.train.runs > 1:
+        notes.append("train.runs is for simulations: the training is done once")
+    return notes
