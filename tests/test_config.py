@@ -344,6 +344,20 @@ def test_what_does_not_fit_the_scheme(load, overrides, message):
 # Identity
 
 
+def test_pretrained(load):
+    model = load(
+        "model.pretrained=weights.npz", "model.pretrained_mean=[0.4, 0.5]", "model.pretrained_std=[1, 0.2]"
+    ).model
+    assert model.pretrained == Path("weights.npz")
+    assert (model.pretrained_mean, model.pretrained_std) == ((0.4, 0.5), (1.0, 0.2))
+    assert not {name for name in model.settings() if name.startswith("pretrained")}
+    assert resolved(load("model.pretrained=weights.npz"))["model"]["pretrained"] == "weights.npz"
+    with pytest.raises(ConfigError, match="say what a checkpoint was trained on: set pretrained"):
+        load("model.pretrained_mean=[0.4]")
+    with pytest.raises(ConfigError, match=r"model\.pretrained_std\.0: expected"):
+        load("model.pretrained=a", "model.pretrained_std=[0.0]")
+
+
 def test_frozen(load):
     config = load()
     for section, name in [(config, "train"), (config.train, "epochs"), (config.arms[1], "name")]:
@@ -404,7 +418,8 @@ def changed(tree: dict, place: tuple) -> SimulationConfig | None:
 
 
 def test_hash_changes_with_every_value(load):
-    tree = resolved(load("keys.mode=reproducible", "keys.seed=0"))
+    pretrained = ("model.pretrained=a.npz", "model.pretrained_mean=[0.4]", "model.pretrained_std=[0.2]")
+    tree = resolved(load("keys.mode=reproducible", "keys.seed=0", *pretrained))
     hashes = {(): config_hash(parse_config(tree))}
     for place in leaves(tree):
         other = changed(tree, place)

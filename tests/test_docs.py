@@ -3,14 +3,18 @@
 import inspect
 import math
 import re
+import tomllib
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import dkjax
-from dkjax.config import SimulationConfig
+from dkjax.config import SimulationConfig, parse_config
 from dkjax.errors import KeyDiscardedError
+from dkjax.models import pretrained
+from dkjax.models.vit import vit
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -70,6 +74,27 @@ def test_a_new_scheme_is_one_short_file():
     assert names["scheme"].name == "add_and_scramble"
     assert not np.array_equal(names["encrypted"], names["images"])
     assert names["bits"]["transform"] == pytest.approx(np.log2(float(math.factorial(16))) + 16 * 8)
+
+
+def test_python_of_the_page_on_pretrained_weights_runs(tmp_path, monkeypatch, capsys):
+    model = vit("mu", patch_size=16, num_classes=3)
+    params = model.init(jax.random.key(0), (64, 64, 3))
+    pretrained.export_params(params, model, (64, 64, 3), tmp_path / "weights.npz", to="npz")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "pretrained.md").read_text(), re.DOTALL):
+        exec(code, names)
+    assert "pos_embedding from 4x4 to 14x14" in capsys.readouterr().out
+    assert names["logits"].shape == (5, 10)
+
+
+def test_configurations_of_the_page_on_pretrained_weights_are_valid():
+    fragments = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "pretrained.md").read_text(), re.DOTALL)
+    assert len(fragments) == 2
+    for fragment in map(tomllib.loads, fragments):
+        data = {"source": "digits"} | fragment.pop("data", {})
+        config = parse_config({"data": data, "arms": [{"name": "plain"}], **fragment})
+        assert config.model.pretrained is not None
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)

@@ -20,10 +20,11 @@ from dkjax.collaborative.results import arm_summary, data_summary, provenance
 from dkjax.collaborative.setting import Setting, prepare
 from dkjax.collaborative.visibility import mean_ssim
 from dkjax.collaborative.workdir import open_workdir
-from dkjax.config import ArmConfig, SimulationConfig
+from dkjax.config import ArmConfig, ModelConfig, SimulationConfig
 from dkjax.data.pool import Pool
 from dkjax.files import read_json, write_json
-from dkjax.models.vit import vit
+from dkjax.models.pretrained import load_pretrained
+from dkjax.models.vit import Model, Params, vit
 from dkjax.train.checkpoints import save_params
 from dkjax.train.loop import Trainer, make_trainer
 from dkjax.train.metrics import MetricsLog
@@ -55,10 +56,10 @@ def simulate(config: SimulationConfig, workdir: Path, observer: Observer | None 
     observer = observer or Observer()
     setting = prepare(config, observer)
     num_records = sum(len(client.records["label"]) for client in setting.clients)
-    settings = config.model.model_dump() | {"patch_size": config.patch_size}
-    model = vit(num_classes=len(setting.class_names), **settings)
+    model = vit(num_classes=len(setting.class_names), patch_size=config.patch_size, **config.model.settings())
+    pretrained, notes = _pretrained(config.model, model, setting.image_shape)
     trainer = make_trainer(config.train, model, num_records)
-    notes = _notes(config)
+    notes += _notes(config)
     for note in notes:
         observer.note(note)
     with open_workdir(workdir, config):
@@ -70,7 +71,7 @@ def simulate(config: SimulationConfig, workdir: Path, observer: Observer | None 
                 result = read_json(folder / "result.json")
                 if result is None:
                     observer.run_started(arm.name, run + 1, config.train.runs, trainer.total_steps)
-                    result = _run_arm(config, arm, run, setting, trainer, folder, observer)
+                    result = _run_arm(config, arm, run, setting, trainer, pretrained, folder, observer)
                     write_json(folder / "result.json", result)
                     observer.run_finished(arm.name, run + 1, result["test_accuracy"])
                 else:
@@ -88,6 +89,7 @@ def _run_arm(
     run: int,
     setting: Setting,
     trainer: Trainer,
+    pretrained: Params | None,
     folder: Path,
     observer: Observer,
 ) -> dict[str, Any]:
@@ -122,7 +124,8 @@ def _run_arm(
                 test_views = {view: Pool([records]) for view, records in this_round.test_views.items()}
                 ssim = _keep_samples(folder, setting, this_round.uploads[0].pool)
                 init_key, dropout_key = jax.random.split(jax.random.key(seed))
-                params = this_round.adapt(trainer.model.init(init_key, setting.image_shape))
+                start = trainer.model.init(init_key, setting.image_shape) if pretrained is None else pretrained
+                params = this_round.adapt(start)
                 training_server = server.start(trainer, params, order_seed=seed, prng_key=dropout_key)
             training_server = server.receive(training_server, this_round.uploads, config.clients.train_on)
             steps = range(*(trainer.total_steps * edge // rounds for edge in (number - 1, number)))
@@ -138,6 +141,18 @@ def _run_arm(
         "encrypt_seconds": round(encrypt_seconds, 3),
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _pretrained(
+    config: ModelConfig, model: Model, image_shape: tuple[int, int, int]
+) -> tuple[Params | None, list[str]]:
+    """Load the weights that every arm and run starts from, if there are any, and say what became of them."""
+    if config.pretrained is None:
+        return None, []
+    params, report = load_pretrained(
+        config.pretrained, model, image_shape, mean=config.pretrained_mean, std=config.pretrained_std
+    )
+    return params, ["start from " + "; ".join(report.lines())]
 
 
 def _keep_samples(folder: Path, setting: Setting, uploaded: Pool) -> float | None:

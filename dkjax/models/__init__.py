@@ -1,1 +1,1 @@
-"""The Vision Transformer that the server trains, and its adaptation to images under one known key."""
+"""The Vision Transformer that the server trains, its weights in and out, and its adaptation to images under one key."""

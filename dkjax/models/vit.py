@@ -67,13 +67,14 @@ class Model:
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     gelu: Literal["tanh", "exact"] = "tanh"
+    layer_norm_epsilon: float = LAYER_NORM_EPSILON
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "mlp_dim", "heads", "patch_size", "num_classes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} is not a positive number")
-        for name in ("dropout", "stochastic_depth"):
+        for name in ("dropout", "stochastic_depth", "layer_norm_epsilon"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name}={getattr(self, name)} is not in [0, 1)")
         for name, known in (
@@ -154,6 +155,7 @@ def vit(
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
     gelu: Literal["tanh", "exact"] = "tanh",
+    layer_norm_epsilon: float = LAYER_NORM_EPSILON,
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> Model:
     """Describe a Vision Transformer.
@@ -171,6 +173,7 @@ def vit(
         stochastic_depth: rate at which the last block's residual branches are dropped, one draw a sample and
             branch; it grows linearly from 0 at the first block, so that it does nothing to a single block.
         gelu: "tanh" for Google's weights, "exact" for those trained in PyTorch.
+        layer_norm_epsilon: added to the variance in layer norms; 1e-6 for all but Hugging Face's conversions.
         dtype: what the matrix products compute in. Parameters, softmax, the statistics of the layer norms, and
             all that follows the encoder stay in float32.
 
@@ -198,6 +201,7 @@ def vit(
         dropout=dropout,
         stochastic_depth=stochastic_depth,
         gelu=gelu,
+        layer_norm_epsilon=layer_norm_epsilon,
         dtype=dtype,
     )
 
@@ -213,7 +217,7 @@ class _VisionTransformer(nn.Module):
         tokens = _PatchEmbedding(model.width, model.patch_size, model.dtype, name="embedding")(images)
         if model.pool == "token":
             cls = self.param("cls", nn.initializers.zeros, (1, 1, model.width))
-            cls = jnp.broadcast_to(cls.astype(tokens.dtype), (len(tokens), 1, model.width))
+            cls = jnp.broadcast_to(cls.astype(tokens.dtype), (tokens.shape[0], 1, model.width))
             tokens = jnp.concatenate([cls, tokens], axis=1)
         tokens = _Encoder(model, name="Transformer")(tokens, train=train)
         # With a class token the encoder returns that token alone, and its mean is itself.
@@ -259,7 +263,7 @@ class _Encoder(nn.Module):
                 first_token_only=last and model.pool == "token",
                 name=f"encoderblock_{layer}",
             )(tokens, train=train)
-        return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=jnp.float32, name="encoder_norm")(tokens)
+        return nn.LayerNorm(epsilon=model.layer_norm_epsilon, dtype=jnp.float32, name="encoder_norm")(tokens)
 
 
 class _PositionEmbedding(nn.Module):
@@ -281,7 +285,7 @@ class _EncoderBlock(nn.Module):
     @nn.compact
     def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
         model = self.model
-        norm = partial(nn.LayerNorm, epsilon=LAYER_NORM_EPSILON, dtype=model.dtype)
+        norm = partial(nn.LayerNorm, epsilon=model.layer_norm_epsilon, dtype=model.dtype)
         # One draw a sample and branch: all tokens of the sample keep the branch, or none does.
         drop_branch = partial(nn.Dropout, self.drop_path, broadcast_dims=(1, 2), deterministic=not train)
 

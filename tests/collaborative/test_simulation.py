@@ -1,5 +1,6 @@
 """Simulations of a few seconds: their schema, that they repeat, that they go on, and that no key stays behind."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -17,6 +18,7 @@ from dkjax.collaborative import simulate, simulation
 from dkjax.collaborative.observer import Observer
 from dkjax.config import SimulationConfig, TrainConfig, config_hash, parse_config, resolved
 from dkjax.errors import ConfigError
+from dkjax.models.pretrained import export_params, load_pretrained
 from dkjax.models.vit import vit
 from dkjax.train.checkpoints import load_params
 from dkjax.train.loop import make_trainer
@@ -434,4 +436,35 @@ def test_weights_change_the_order_alone(whole: dict, tmp_path: Path) -> None:
 def test_weights_for_nobody(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"train\.client_weights: client-2 has no weight"):
         simulate(config(("plain",), train={"client_weights": {"client-1": 3.0}}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# Pretrained weights
+
+
+def test_every_arm_starts_from_the_pretrained_weights(tmp_path: Path) -> None:
+    model = vit("mu", patch_size=8, num_classes=3, width=16, heads=2, mlp_dim=16)
+    params = model.init(jax.random.key(7), (16, 16, 1))
+    export_params(params, model, (16, 16, 1), tmp_path / "weights", to="npz")
+    arms = ("plain", "disposable", "shared_key")
+    still = {"epochs": 1, "learning_rate": 1e-12, "runs": 1}
+    observer = Recorder()
+    settings = config(arms, model={"pretrained": str(tmp_path / "weights")}, train=still)
+    results = simulate(settings, tmp_path / "run", observer)
+    start, _ = load_pretrained(tmp_path / "weights", dataclasses.replace(model, num_classes=10), (16, 16, 1))
+    for arm in arms:
+        trained = restored(tmp_path / "run" / "arms" / arm / "run-0" / "params")
+        for ours, theirs in zip(trained, jax.tree.leaves(start), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-9)
+    note = f"start from {tmp_path / 'weights'}: Google ViT .npz, "
+    assert results["notes"][0].startswith(note) and observer.notes[0].startswith(note)
+    assert "starting from zero: head/bias, head/kernel" in observer.notes[0]
+
+
+def test_pretrained_weights_of_another_model_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    model = vit("mu", patch_size=8, num_classes=3)
+    params = model.init(jax.random.key(7), (16, 16, 1))
+    export_params(params, model, (16, 16, 1), tmp_path / "weights", to="npz")
+    with pytest.raises(ConfigError, match=r'set variant="mu"'):
+        simulate(config(("plain",), model={"pretrained": str(tmp_path / "weights")}), tmp_path / "run")
     assert not (tmp_path / "run").exists()

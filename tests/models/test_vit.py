@@ -185,6 +185,12 @@ def test_exact_and_tanh_gelu_differ_slightly():
     assert 0 < difference < 0.05
 
 
+def test_epsilon_of_the_layer_norms_counts():
+    model, params, images = make()
+    other = apply(dataclasses.replace(model, layer_norm_epsilon=1e-4), params, images)
+    assert 0 < np.abs(other - apply(model, params, images)).max() < 0.5
+
+
 @pytest.mark.parametrize("pool", ["token", "mean"])
 def test_bfloat16_is_close_to_float32(pool):
     model, params, images = make(pool=pool)
@@ -309,6 +315,7 @@ def test_overrides_replace_the_variants_numbers():
         ("Ti", {"depth": 0}, r"depth=0 is not a positive number"),
         ("Ti", {"patch_size": -1}, r"patch_size=-1 is not a positive number"),
         ("Ti", {"dropout": 1.0}, r"dropout=1.0 is not in \[0, 1\)"),
+        ("Ti", {"layer_norm_epsilon": -1e-6}, r"layer_norm_epsilon=-1e-06 is not in \[0, 1\)"),
         ("Ti", {"stochastic_depth": -0.1}, r"stochastic_depth=-0.1 is not in \[0, 1\)"),
         ("Ti", {"pool": "max"}, r"pool='max' is not one of token, mean"),
         ("Ti", {"gelu": "erf"}, r"gelu='erf' is not one of tanh, exact"),

@@ -1,0 +1,140 @@
+"""Trained parameters in the formats of other libraries, or with the whole computation as StableHLO."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dkjax.errors import ArgumentError, ConfigError, DataError
+from dkjax.models.pretrained.checkpoint import Arrays
+from dkjax.models.pretrained.google import flat_arrays
+from dkjax.models.pretrained.hugging_face import hugging_face_configs, hugging_face_state
+from dkjax.models.pretrained.safetensors_file import write_safetensors
+from dkjax.models.pretrained.timm import ARGUMENTS, TIMM, timm_arguments
+from dkjax.models.pretrained.torch_layout import to_torch
+from dkjax.models.vit import Model, Params
+
+Format = Literal["npz", "safetensors", "hf", "stablehlo"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def export_params(
+    params: Params,
+    model: Model,
+    image_shape: tuple[int, int, int],
+    path: Path | str,
+    *,
+    to: Format,
+    class_names: Sequence[str] | None = None,
+) -> Path:
+    """Write parameters for another library.
+
+    - `npz`: Google's names and shapes, read by vision_transformer, big_vision and timm.
+    - `safetensors`: timm's names; `timm_arguments` says which model, and stands in the file's metadata, too.
+    - `hf`: a folder for `AutoModelForImageClassification.from_pretrained`, with what the image processor has to do.
+    - `stablehlo`: the whole network with its weights, for `jax.export.deserialize` or any compiler of StableHLO:
+      float32[n, H, W, C], pixels from -1 to 1, to logits float32[n, num_classes], for any n, on CPU, GPU and TPU.
+
+    Args:
+        params: the parameters, of `model`'s names and shapes.
+        model: what they are of.
+        image_shape: (H, W, C) of one image.
+        path: the file to write, or for `hf` the folder; what is there under the same names is replaced.
+        to: the format.
+        class_names: of the logits, in order; only `hf` has a place for them.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: `to` is unknown or has no counterpart for something in the model, or there are not as many
+            class names as classes.
+        ArgumentError: `params` are not of this model.
+        DataError: the file cannot be written.
+
+    Guarantees:
+        - What is loaded again is bit by bit what was written (test_export_and_load_is_the_identity).
+        - Logits of the exported network are the model's: timm (test_timm_computes_the_same_from_an_export),
+          transformers (test_transformers_computes_the_same_from_an_export), StableHLO
+          (test_stablehlo_gives_the_same_logits).
+        - A file appears whole or not at all (test_files_appear_whole_or_not_at_all).
+        - The same parameters give the same bytes (test_same_parameters_give_the_same_bytes).
+    """
+    path = Path(path)
+    if to not in FORMATS:
+        raise ConfigError(f"to={to!r} is not one of {', '.join(FORMATS)}")
+    arrays = _flat(params, model, image_shape)
+    if to == "hf":
+        _write_folder(path, arrays, hugging_face_configs(model, image_shape, class_names), model.depth)
+        return path
+    with _replacing(path) as file:
+        if to == "npz":
+            np.savez(file, allow_pickle=False, **arrays)
+        elif to == "safetensors":
+            metadata = {"format": "pt", ARGUMENTS: json.dumps(timm_arguments(model, image_shape))}
+            write_safetensors(file, to_torch(TIMM, flat_arrays(arrays), model.depth), metadata)
+        else:
+            file.write(_stablehlo(params, model, image_shape))
+    return path
+
+
+def _flat(params: Params, model: Model, image_shape: tuple[int, int, int]) -> Arrays:
+    """The parameters by their names, in the order of the model's, once they are known to be the model's."""
+    expected = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    shapes = {_name(where): leaf.shape for where, leaf in jax.tree.leaves_with_path(expected)}
+    arrays = {_name(where): np.asarray(leaf, np.float32) for where, leaf in jax.tree.leaves_with_path(params)}
+    for name in sorted(shapes.keys() | arrays.keys()):
+        ours, theirs = shapes.get(name), arrays[name].shape if name in arrays else None
+        if ours != theirs:
+            raise ArgumentError(f"params are not of this model: {name} has shape {theirs}, expected {ours}")
+    return {name: arrays[name] for name in shapes}
+
+
+def _name(where: tuple[Any, ...]) -> str:
+    return "/".join(str(part.key) for part in where)
+
+
+def _write_folder(folder: Path, arrays: Arrays, configs: dict[str, dict[str, Any]], depth: int) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror}") from error
+    for name, tree in configs.items():
+        with _replacing(folder / name) as file:
+            file.write((json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
+    # The weights come last: a folder that has them is whole.
+    with _replacing(folder / "model.safetensors") as file:
+        write_safetensors(file, hugging_face_state(flat_arrays(arrays), depth), {"format": "pt"})
+
+
+def _stablehlo(params: Params, model: Model, image_shape: tuple[int, int, int]) -> bytes:
+    """The network with its weights, for any number of images."""
+    images = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("n"), *image_shape), jnp.float32)
+    network = jax.jit(lambda images: model.apply(params, images))
+    return bytes(jax.export.export(network, platforms=("cpu", "cuda", "tpu"))(images).serialize())
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file beside the one to be written and move it into place, so that no half file is seen under its name."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,81 @@
+"""Parts of other networks that this ViT does not have, taken into weights that it has.
+
+Each is an identity of linear maps, exact but for rounding.
+"""
+
+import numpy as np
+
+from dkjax.errors import ArgumentError
+
+
+def fold_layer_scale(kernel: np.ndarray, bias: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take the factors by which a branch is multiplied (LayerScale) into its last projection.
+
+    Args:
+        kernel: floating [..., D], outputs last.
+        bias: floating [D].
+        scale: floating [D].
+
+    Returns:
+        The projection's new kernel and bias, float32.
+
+    Raises:
+        ArgumentError: the shapes do not fit each other.
+
+    Guarantees:
+        - The branch computes the same (test_layer_scale_is_folded_exactly).
+
+    Source: Touvron et al., "Going deeper with Image Transformers" (arXiv 2103.17239), section 2.
+    """
+    if not (kernel.shape[-1:] == bias.shape == scale.shape):
+        raise ArgumentError(
+            f"scale of shape {list(scale.shape)} does not fit a kernel of {list(kernel.shape)} and a bias of "
+            f"{list(bias.shape)}"
+        )
+    wide = scale.astype(np.float64)
+    return (kernel * wide).astype(np.float32), (bias * wide).astype(np.float32)
+
+
+def fold_normalisation(
+    kernel: np.ndarray, bias: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn a patch embedding of pixels `(p - mean) / std` into one of the pixels `2 p - 1` that dkjax feeds.
+
+    All channels are then normalised alike, as they must be where the cipher mixes them, and a plain image gives the
+    same tokens as before.
+
+    Args:
+        kernel: floating [M, M, C, D].
+        bias: floating [D].
+        mean: what was subtracted from the pixel values in [0, 1], one a channel.
+        std: what they were then divided by, one a channel.
+
+    Returns:
+        The new kernel and bias, float32.
+
+    Raises:
+        ArgumentError: not one mean and one positive std a channel.
+
+    Guarantees:
+        - The same tokens (test_normalisation_is_folded_exactly).
+        - With mean = std = 0.5 the weights come back bit by bit (test_halves_change_nothing).
+    """
+    channels = kernel.shape[2]
+    means, stds = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    if means.shape != (channels,) or stds.shape != (channels,):
+        raise ArgumentError(f"mean={mean} and std={std} must have one number for each of {channels} channels")
+    if not (np.isfinite(means).all() and np.isfinite(stds).all() and (stds > 0).all()):
+        raise ArgumentError(f"mean={mean} and std={std} must be finite, and std positive")
+    wide = kernel.astype(np.float64)
+    shift = np.einsum("ijcd,c->d", wide, (0.5 - means) / stds)
+    scaled = wide * (0.5 / stds)[:, None]
+    return scaled.astype(np.float32), (bias + shift).astype(np.float32)
+
+
+def sum_channels(kernel: np.ndarray) -> np.ndarray:
+    """Turn a patch embedding of colour images, [M, M, C, D], into one of grey images, float32[M, M, 1, D].
+
+    A grey image shown to the first as C equal channels gives the tokens that it gives to the second
+    (test_grey_image_is_read_as_equal_channels).
+    """
+    return kernel.astype(np.float64).sum(axis=2, keepdims=True).astype(np.float32)

@@ -1,0 +1,169 @@
+"""Pretrained weights into a model: checked against its settings, fitted to its images, its head reset."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dkjax.errors import DataError
+from dkjax.models.pretrained.checkpoint import Arrays, Checkpoint, Description, description_of
+from dkjax.models.pretrained.detect import read_checkpoint
+from dkjax.models.pretrained.fit import check_settings, fit_embedding, fit_positions, reset_head
+from dkjax.models.pretrained.google import google_arrays
+from dkjax.models.pretrained.position import ResizeMethod
+from dkjax.models.pretrained.report import Report, listed
+from dkjax.models.vit import Model, Params
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def describe(path: Path | str) -> Description:
+    """Say which model a checkpoint is of.
+
+    Args:
+        path: a file of any kind that `load_pretrained` reads, or the folder of a Hugging Face or timm model.
+
+    Returns:
+        The settings that it fixes; their `model()` is a model that it fits.
+
+    Raises:
+        DataError: as `load_pretrained`.
+        MissingPackageError: as `load_pretrained`.
+
+    Example:
+        >>> description = describe("B_16.npz")
+        >>> description.width, description.heads, description.gelu
+        (768, 12, 'tanh')
+        >>> model = description.model(num_classes=10)
+    """
+    return description_of(read_checkpoint(Path(path)))
+
+
+def load_pretrained(
+    path: Path | str,
+    model: Model,
+    image_shape: tuple[int, int, int],
+    *,
+    keep_head: bool = False,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    grid: tuple[int, int] | None = None,
+    resize: ResizeMethod = "bicubic",
+) -> tuple[Params, Report]:
+    """Load a pretrained ViT, ready to be fine-tuned.
+
+    The kind of file is told by what is in it: Google's ViT, AugReg and big_vision (`.npz`), timm and Hugging Face
+    (safetensors), ONNX. The position embedding is resized to the images. What other networks do and this one does not
+    is taken into weights where that is exact: LayerScale into the last projection of its branch, a normalisation by
+    mean and standard deviation into the patch embedding. Weights for colour read grey images by the sum over their
+    channels, as if the grey value stood in each of them. A class token is dropped where `model.pool` is "mean". Where
+    anything else differs, the checkpoint is refused.
+
+    Args:
+        path: the file, or the folder of a Hugging Face or timm model.
+        model: what the parameters are for; `describe(path).model(...)` fits.
+        image_shape: (H, W, C) of one image.
+        keep_head: keep the checkpoint's head instead of starting from zero, as for evaluation.
+        mean: what was subtracted from the pixel values in [0, 1] that the network was trained on, one a channel.
+            If None, what the checkpoint says, else 0.5, as for all of Google's; timm's DINOv2 or DeiT and ONNX files
+            need to be told, mostly `IMAGENET_MEAN`.
+        std: what they were then divided by, likewise.
+        grid: rows and columns of the checkpoint's position embedding; a square if None and it does not say.
+        resize: how the position embedding is resized, see `resize_position_embedding`.
+
+    Returns:
+        The parameters, float32, with the names and shapes that `model.init` gives; and what came of it, in which the
+        names without a counterpart are listed.
+
+    Raises:
+        ConfigError: the checkpoint is of another model than `model`, or does not fit the images.
+        ArgumentError: `mean`, `std` or `grid` make no sense for it, or `image_shape` is none.
+        DataError: the file is missing, damaged, of an unknown kind, incomplete, or holds no plain ViT.
+        MissingPackageError: it is an ONNX file and the package `onnx` is not installed.
+
+    Guarantees:
+        - The logits are those of timm, transformers and ONNX Runtime (test_pretrained_torch.py).
+        - Names, shapes and dtypes are those of `model.init` (test_params_are_like_those_of_init).
+        - What was exported comes back bit by bit (test_export_and_load_is_the_identity).
+        - Every difference from `model` is named (test_other_models_are_refused).
+    """
+    path = Path(path)
+    expected = _expected(model, image_shape)
+    checkpoint = read_checkpoint(path)
+    described = description_of(checkpoint)
+    check_settings(path, described, model, image_shape, keep_head)
+    report = Report(
+        path=str(path),
+        format=checkpoint.format,
+        unexpected=checkpoint.unexpected,
+        folded=checkpoint.folded,
+        notes=_notes(described, model),
+    )
+    arrays = dict(checkpoint.arrays)
+    arrays, report = fit_embedding(arrays, report, _normalisation(checkpoint, described, mean, std), image_shape[2])
+    arrays, report = fit_positions(
+        arrays, report, model, image_shape, grid or checkpoint.grid, sincos=checkpoint.sincos, method=resize
+    )
+    if not keep_head:
+        arrays, report = reset_head(arrays, report, model)
+    if missing := sorted(set(expected) - set(arrays)):
+        unused = f"; without a place in it are {listed(report.unexpected)}" if report.unexpected else ""
+        raise DataError(f"{path} is no whole ViT: {listed(missing)} missing{unused}")
+    params = _in_shape(path, arrays, expected, model.heads)
+    return params, dataclasses.replace(report, loaded=len(expected) - len(report.reset))
+
+
+def _normalisation(
+    checkpoint: Checkpoint, described: Description, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that the network was trained with: as given, as the checkpoint says, or 0.5."""
+    halves = (0.5,) * described.channels
+    chosen_mean = tuple(map(float, mean)) if mean is not None else checkpoint.mean or halves
+    chosen_std = tuple(map(float, std)) if std is not None else checkpoint.std or halves
+    return chosen_mean, chosen_std
+
+
+def _notes(described: Description, model: Model) -> tuple[str, ...]:
+    """What differs from the model without keeping it from working."""
+    notes = []
+    if described.gelu != model.gelu:
+        notes.append(
+            f"the checkpoint was trained with the {described.gelu} GELU and the model has gelu={model.gelu!r}; "
+            f"set gelu={described.gelu!r} for the same outputs"
+        )
+    if described.layer_norm_epsilon != model.layer_norm_epsilon:
+        notes.append(
+            f"the checkpoint's layer norms have epsilon {described.layer_norm_epsilon:g} and the model "
+            f"layer_norm_epsilon={model.layer_norm_epsilon:g}: outputs differ a little"
+        )
+    if described.heads is None:
+        notes.append(f"the checkpoint does not say how many attention heads it has; taken to be {model.heads}")
+    return tuple(notes)
+
+
+def _expected(model: Model, image_shape: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
+    """The model's names and shapes."""
+    shapes = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    return {"/".join(part.key for part in where): leaf.shape for where, leaf in jax.tree.leaves_with_path(shapes)}
+
+
+def _in_shape(path: Path, arrays: Arrays, expected: dict[str, tuple[int, ...]], heads: int) -> Params:
+    """Make the tree of parameters out of arrays that are all there."""
+    params: Params = {}
+    shaped = google_arrays(path, arrays, heads)
+    for name, shape in expected.items():
+        array = np.asarray(shaped[name], np.float32)
+        if array.shape != shape:
+            raise DataError(f"{path}: {name} has shape {list(array.shape)}, expected {list(shape)}")
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: {name} holds numbers that are not finite")
+        *parents, leaf = name.split("/")
+        node = params
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = jnp.array(array)
+    return params

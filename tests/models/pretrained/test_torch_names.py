@@ -1,0 +1,227 @@
+"""timm's and Hugging Face's safetensors, and what their companions say."""
+
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+from made_up import (
+    SQUARE,
+    assert_same,
+    flat,
+    hugging_face_state,
+    random_images,
+    random_params,
+    small,
+    timm_state,
+    write_folder,
+)
+from safetensors.numpy import save_file
+
+from dkjax.errors import ConfigError, DataError
+from dkjax.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, describe, load_pretrained
+
+MODEL = small(gelu="exact")
+PARAMS = random_params(MODEL)
+TIMM = timm_state(PARAMS, MODEL.depth)
+HUGGING_FACE = hugging_face_state(PARAMS, MODEL.depth)
+CONFIG = {
+    "model_type": "vit",
+    "hidden_act": "gelu",
+    "num_attention_heads": 3,
+    "layer_norm_eps": 1e-12,
+    "image_size": 8,
+    "patch_size": 4,
+}
+
+
+def load(path, model=MODEL, **options):
+    return load_pretrained(path, model, SQUARE, keep_head=True, **options)
+
+
+def scaled(params, gammas):
+    """What LayerScale computes, written into the weights."""
+    arrays = {name: array.copy() for name, array in flat(params).items()}
+    for (layer, branch), gamma in gammas.items():
+        name = ("MultiHeadDotProductAttention_1/out", "MlpBlock_3/Dense_1")[branch]
+        for leaf in ("kernel", "bias"):
+            arrays[f"Transformer/encoderblock_{layer}/{name}/{leaf}"] *= gamma
+    return arrays
+
+
+GAMMAS = {
+    (layer, branch): np.random.default_rng(layer + 2 * branch).normal(size=24).astype(np.float32)
+    for layer in range(2)
+    for branch in range(2)
+}
+
+
+def test_timm_names(tmp_path):
+    save_file(TIMM, tmp_path / "a.safetensors")
+    params, report = load(tmp_path / "a.safetensors")
+    assert_same(params, PARAMS)
+    assert report.notes == ("the checkpoint does not say how many attention heads it has; taken to be 3",)
+    description = describe(tmp_path / "a.safetensors")
+    assert (description.heads, description.mean, description.gelu) == (None, None, "exact")
+    assert description.model(heads=3) == MODEL
+
+
+@pytest.mark.parametrize("prefix", ["vit.", ""])
+def test_hugging_face_names(tmp_path, prefix):
+    folder = write_folder(tmp_path / "a", hugging_face_state(PARAMS, MODEL.depth, prefix=prefix), config=CONFIG)
+    params, report = load(folder)
+    assert_same(params, PARAMS)
+    assert report.notes == (
+        "the checkpoint's layer norms have epsilon 1e-12 and the model layer_norm_epsilon=1e-06: outputs differ a "
+        "little",
+    )
+    description = describe(folder)
+    assert (description.heads, description.grid, description.layer_norm_epsilon) == (3, (2, 2), 1e-12)
+    assert load(folder, description.model())[1].notes == ()
+
+
+def test_a_file_does_without_its_companions(tmp_path):
+    save_file(HUGGING_FACE, tmp_path / "b.safetensors")
+    assert_same(load(tmp_path / "b.safetensors")[0], PARAMS)
+    assert describe(tmp_path / "b.safetensors").heads is None
+
+
+@pytest.mark.parametrize("name", ["pooler.dense.weight", "embeddings.mask_token"])
+def test_parts_that_the_vit_does_without_are_listed(tmp_path, name):
+    save_file(HUGGING_FACE | {f"vit.{name}": np.zeros(2, np.float32)}, tmp_path / "b.safetensors")
+    assert load(tmp_path / "b.safetensors")[1].unexpected == (f"vit.{name}",)
+
+
+def test_pre_logits_of_timm_take_the_head_along(tmp_path):
+    save_file(TIMM | {"pre_logits.fc.weight": np.zeros((24, 24), np.float32)}, tmp_path / "a.safetensors")
+    _, report = load_pretrained(tmp_path / "a.safetensors", MODEL, SQUARE)
+    assert report.unexpected == ("pre_logits.fc.weight", "head.weight", "head.bias")
+    with pytest.raises(ConfigError, match="no head that could be kept"):
+        load(tmp_path / "a.safetensors")
+
+
+def test_layer_scale_of_timm(tmp_path):
+    gammas = {f"blocks.{layer}.ls{branch + 1}.gamma": gamma for (layer, branch), gamma in GAMMAS.items()}
+    save_file(TIMM | gammas, tmp_path / "a.safetensors")
+    params, report = load(tmp_path / "a.safetensors")
+    expected = scaled(PARAMS, GAMMAS)
+    for name, array in flat(params).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+    assert report.folded == ("LayerScale",)
+
+
+def test_dinov2_of_hugging_face(tmp_path):
+    state = hugging_face_state(PARAMS, MODEL.depth, family="dinov2", prefix="dinov2.")
+    state |= {
+        f"dinov2.encoder.layer.{layer}.layer_scale{branch + 1}.lambda1": gamma
+        for (layer, branch), gamma in GAMMAS.items()
+    }
+    state |= {"dinov2.embeddings.mask_token": np.zeros((1, 24), np.float32), "classifier.bias": np.zeros(9, np.float32)}
+    preprocessor = {"image_mean": list(IMAGENET_MEAN), "image_std": list(IMAGENET_STD)}
+    folder = write_folder(
+        tmp_path / "a", state, config=CONFIG | {"layer_norm_eps": 1e-6}, preprocessor_config=preprocessor
+    )
+    params, report = load_pretrained(folder, MODEL, SQUARE)
+    expected = scaled(PARAMS, GAMMAS)
+    for name, array in flat(params).items():
+        if name.startswith("Transformer/"):
+            np.testing.assert_array_equal(array, expected[name], err_msg=name)
+    assert report.unexpected == ("classifier.bias", "dinov2.embeddings.mask_token")
+    assert report.folded == (
+        "LayerScale",
+        "mean 0.485/0.456/0.406 and standard deviation 0.229/0.224/0.225 of the pixels",
+    )
+
+
+def test_normalisation_is_given_or_read(tmp_path):
+    save_file(TIMM, tmp_path / "model.safetensors")
+    given, report = load(tmp_path, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    assert "0.485" in report.folded[0]
+    config = {"pretrained_cfg": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    read, _ = load(tmp_path)
+    assert_same(given, read)
+    assert_same(load(tmp_path, mean=(0.5,) * 3, std=(0.5,) * 3)[0], PARAMS)
+    # The same pixels, each normalised its own way, give the same logits.
+    images = random_images()
+    theirs = ((images + 1) / 2 - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    np.testing.assert_allclose(MODEL.apply(read, images), MODEL.apply(PARAMS, theirs), atol=1e-4)
+
+
+def test_images_that_are_not_normalised(tmp_path):
+    folder = write_folder(tmp_path / "a", HUGGING_FACE, config=CONFIG, preprocessor_config={"do_normalize": False})
+    images = random_images()
+    np.testing.assert_allclose(MODEL.apply(load(folder)[0], images), MODEL.apply(PARAMS, (images + 1) / 2), atol=1e-4)
+
+
+def test_bfloat16_of_safetensors(tmp_path):
+    half = {name: array.astype(ml_dtypes.bfloat16) for name, array in TIMM.items()}
+    save_file(half, tmp_path / "a.safetensors")
+    params, _ = load(tmp_path / "a.safetensors")
+    for name, array in flat(params).items():
+        np.testing.assert_array_equal(array, flat(PARAMS)[name].astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "norm_pre.weight",
+        "fc_norm.weight",
+        "reg_token",
+        "dist_token",
+        "attn_pool.latent",
+        "blocks.0.attn.q_norm.weight",
+        "blocks.1.mlp.fc3.bias",
+    ],
+)
+def test_other_networks_of_timm_are_refused(tmp_path, name):
+    save_file(TIMM | {name: np.zeros(24, np.float32)}, tmp_path / "a.safetensors")
+    with pytest.raises(DataError, match=f"no plain ViT: it has {name}"):
+        load(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            lambda state: {name: state[name] for name in state if name != "blocks.1.norm2.bias"},
+            "LayerNorm_2/bias missing",
+        ),
+        (lambda state: state | {"a." + name: state[name] for name in state}, "holds 2 ViTs"),
+        (
+            lambda state: state | {"norm.bias": state["norm.bias"][None]},
+            r"norm.bias has an impossible shape, \[1, 24\]",
+        ),
+        (lambda state: state | {"blocks.0.attn.qkv.bias": np.zeros(71, np.float32)}, r"impossible shape, \[71\]"),
+        (lambda state: state | {"norm.bias": np.zeros(24, np.int32)}, "holds int32"),
+        (lambda state: {"weight": state["norm.bias"]}, "holds no ViT with timm's or Hugging Face's names: weight"),
+        (lambda state: {}, "it is empty"),
+    ],
+)
+def test_incomplete_weights_are_refused(tmp_path, change, text):
+    save_file(change(TIMM), tmp_path / "a.safetensors")
+    with pytest.raises(DataError, match=text):
+        load(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (b"[]", "config.json holds no JSON object"),
+        (b"{", "config.json is not JSON"),
+        (b"[" * 10**5, "config.json is not JSON"),
+        (b"\xff", "config.json is not JSON"),
+        (b'{"num_attention_heads": -3}', "num_attention_heads=-3 is no positive number"),
+        (b'{"num_attention_heads": 5}', "heads=5.*set heads=5"),
+        (b'{"hidden_act": "relu"}', "hidden_act='relu', not a GELU"),
+        (b'{"layer_norm_eps": "x"}', "layer_norm_eps=x is no small number"),
+        (b'{"image_size": [8, 8, 8], "patch_size": 4}', "image_size"),
+        (b" " * ((1 << 24) + 1), "longer than"),
+    ],
+)
+def test_impossible_companions_are_refused(tmp_path, config, text):
+    folder = write_folder(tmp_path / "a", HUGGING_FACE)
+    (folder / "config.json").write_bytes(config)
+    with pytest.raises((DataError, ConfigError), match=text) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
