@@ -126,7 +126,7 @@ def test_the_array_of_a_cluster_splits_the_work(photos, monkeypatch):
         run("photos", "--out", "a.dkds", "--shard", "auto", *SMALL)
     parts = [open_data_set(Path(f"a-0000{i}-of-00002.dkds")) for i in range(2)]
     assert sum(map(len, parts)) == 12
-    assert "--shard auto would split the work" in run("photos", "--out", "all.dkds", *SMALL).stderr
+    assert "--shard auto splits the work" in run("photos", "--out", "all.dkds", *SMALL).stderr
 
 
 def test_a_full_disk_leaves_what_is_finished(photos, monkeypatch):
