@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.picture import draw_contact_sheet
 
 if TYPE_CHECKING:
     from dkjax.collaborative.handover import Order
@@ -27,7 +28,7 @@ def encrypt(
     ],
     out: Annotated[Path, typer.Option(help="The encrypted data set to write.", metavar="NAME.dkds")],
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file with [data], [scheme], [keys], [store], [augment].")
+        Path | None, typer.Option(help="A TOML file; its sections data, scheme, keys, store and augment count here.")
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
@@ -78,14 +79,13 @@ def encrypt(
 def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
     from dkjax.cli.progress import EncryptionProgress
     from dkjax.collaborative.handover import encrypt_data_set
-    from dkjax.collaborative.visibility import not_hidden
+    from dkjax.collaborative.visibility import not_hidden, warnings_of
     from dkjax.data.store import open_data_set
-    from dkjax.report.contact_sheet import draw
 
     with EncryptionProgress(images) as progress:
         manifest = encrypt_data_set(images, out, order, progress.update)
         data_set = open_data_set(out)
-        picture = draw(data_set, out.with_suffix(".png"))
+        picture = draw_contact_sheet(data_set)
     size = sum(entry.bytes for entry in manifest.shards)
     summary = {
         "path": str(out),
@@ -97,8 +97,9 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
         "skipped": [skipped._asdict() for skipped in images.skipped],
         "seconds": round(progress.seconds, 3),
         "images_per_second": round(progress.images_per_second, 1),
-        "picture": str(picture),
+        "picture": picture,
         "not_hidden": not_hidden(manifest),
+        "warnings": warnings_of(manifest),
     }
     if as_json:
         typer.echo(json.dumps(summary))
@@ -107,12 +108,10 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
         f"{out}: {manifest.records:,} images in {len(manifest.shards)} shards, {size / 1e6:,.1f} MB, from "
         f"{manifest.client}; {len(images.skipped)} skipped; {progress.seconds:.1f} s"
     )
-    typer.echo(f"what the server will see: {picture}")
-    typer.echo(not_hidden(manifest))
-    if order.views > 1:
-        typer.echo(f"{order.views} encryptions of every image under different keys together reveal more than one.")
-    if order.keys.mode == "reproducible":
-        typer.echo("The keys come from a seed: whoever knows it can decrypt. For experiments only.")
+    if picture is not None:
+        typer.echo(f"what the server will see: {picture}")
+    for sentence in (not_hidden(manifest), *warnings_of(manifest)):
+        typer.echo(sentence)
 
 
 def _show_estimate(images: "Source", order: "Order", out: Path, as_json: bool) -> None:

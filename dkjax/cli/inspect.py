@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.picture import draw_contact_sheet
 
 if TYPE_CHECKING:
     from dkjax.data.store import EncryptedDataSet
@@ -36,7 +37,7 @@ def inspect(
     opened = open_data_set(data_set)
     labels_in_range(opened)
     summary = _summary(opened)
-    summary["picture"] = _draw(opened, picture)
+    summary["picture"] = draw_contact_sheet(opened, picture)
     if as_json:
         typer.echo(json.dumps(summary, allow_nan=False))
     else:
@@ -77,22 +78,6 @@ def _summary(data_set: "EncryptedDataSet") -> dict[str, Any]:
         "id": manifest.id,
         "software": manifest.software,
     }
-
-
-def _draw(data_set: "EncryptedDataSet", picture: Path | None) -> str | None:
-    """Draw the contact sheet; where nobody said where to, a place that is taken or cannot be written is no error."""
-    from dkjax.report import contact_sheet
-
-    if picture is not None:
-        return str(contact_sheet.draw(data_set, picture))
-    beside = data_set.path.with_suffix(".png")
-    try:
-        if beside.exists() and not contact_sheet.is_contact_sheet(beside):
-            raise FileExistsError(None, "is another picture")
-        return str(contact_sheet.draw(data_set, beside))
-    except OSError as error:
-        typer.echo(f"note: nothing drawn, {beside}: {error.strerror}; name another place with --picture", err=True)
-        return None
 
 
 def _print(summary: dict[str, Any]) -> None:

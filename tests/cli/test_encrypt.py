@@ -108,13 +108,13 @@ def test_dry_run_writes_nothing(photos):
 
 def test_views_come_with_a_warning(photos):
     result = run("photos", "--out", "a.dkds", "--views", "2", *SMALL)
-    assert "2 encryptions of every image under different keys together reveal more than one" in result.stdout
+    assert "There are 2 encryptions of every image under different keys" in result.stdout
     assert open_data_set(Path("a.dkds")).manifest.views == 2
 
 
 def test_a_seed_comes_with_a_warning(photos):
     result = run("photos", "--out", "a.dkds", *SMALL, "--set", "keys.mode=reproducible", "--set", "keys.seed=3")
-    assert "whoever knows it can decrypt" in result.stdout
+    assert "whoever knows or guesses it can decrypt" in result.stdout
     assert open_data_set(Path("a.dkds")).manifest.keys == "reproducible"
 
 
@@ -127,6 +127,15 @@ def test_the_array_of_a_cluster_splits_the_work(photos, monkeypatch):
     parts = [open_data_set(Path(f"a-0000{i}-of-00002.dkds")) for i in range(2)]
     assert sum(map(len, parts)) == 12
     assert "--shard auto splits the work" in run("photos", "--out", "all.dkds", *SMALL).stderr
+
+
+def test_another_picture_is_not_overwritten(photos):
+    Image.new("RGB", (3, 3)).save("a.png")
+    before = Path("a.png").read_bytes()
+    result = run("photos", "--out", "a.dkds", "--json", *SMALL)
+    assert json.loads(result.stdout)["picture"] is None
+    assert "a.png: is another picture" in result.stderr
+    assert Path("a.png").read_bytes() == before
 
 
 def test_a_full_disk_leaves_what_is_finished(photos, monkeypatch):

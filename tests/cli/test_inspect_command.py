@@ -90,7 +90,7 @@ def test_another_picture_is_left_alone(path: Path) -> None:
     result = run(path, "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["picture"] is None
-    assert "is another picture; name another place with --picture" in result.stderr
+    assert "is another picture; dkjax inspect --picture draws elsewhere" in result.stderr
     assert path.with_suffix(".png").read_bytes() == before
 
 
