@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from dkjax.collaborative import server
+from dkjax.collaborative.configured import pretrained_params
 from dkjax.collaborative.curve import train_evaluated
 from dkjax.collaborative.held_out import HeldOut, open_held_out
 from dkjax.collaborative.merging import Merged, merge
@@ -21,7 +22,7 @@ from dkjax.data.store import EncryptedDataSet, open_data_set
 from dkjax.data.store.verify import require_whole
 from dkjax.errors import ConfigError, DataError
 from dkjax.files import read_json, write_json
-from dkjax.models.vit import Model, vit
+from dkjax.models.vit import Model, Params, vit
 from dkjax.train.loop import Trainer, make_trainer, named_rightly
 from dkjax.train.metrics import MetricsLog, Progress
 from dkjax.train.trained import Trained, load_trained, save_trained
@@ -84,13 +85,14 @@ def serve(
     trainer = make_trainer(config.train, _model(config, merged), num_records)
     server.weights_of(config.train.client_weights, [upload.client for upload in merged.uploads])
     jax.eval_shape(lambda key: trainer.model.init(key, merged.image_shape), jax.random.key(0))  # do patches fit?
+    pretrained, notes = pretrained_params(config.model, trainer.model, merged.image_shape)
     _require_whole(merged.data_sets, held_out, observer)
     test_sets = {one.name: one.records(observer) for one in held_out}
-    notes = _notes(merged, held_out, config)
+    notes += _notes(merged, held_out, config)
     for note in notes:
         observer.note(note)
     with open_workdir(workdir, config, inputs):
-        results = _train(trainer, merged, test_sets, workdir, observer)
+        results = _train(trainer, merged, pretrained, test_sets, workdir, observer)
         results |= {
             "test_sets": [{"name": name, "images": len(records)} for name, records in test_sets.items()],
             "test_all": test_all,
@@ -132,7 +134,7 @@ def examine(
     results = read_json(workdir / "results.json")
     trained = load_trained(workdir)
     if results is None:
-        raise DataError(f"the training in {workdir} has not finished: give the same dkjax train again")
+        raise DataError(f"there is no finished dkjax train in {workdir}: give the command that began there again")
     names = list(data) or [one["name"] for one in results["test_sets"]]
     if not names:
         raise ConfigError(f"{workdir} was trained without a test set: say with --data what to test on")
@@ -152,8 +154,7 @@ def _model(config: ServerConfig, merged: Merged) -> Model:
     patch_size = config.model.patch_size or merged.block_size
     if patch_size == 1:
         raise ConfigError("the images were encrypted pixel by pixel: set model.patch_size, such as 16, for the ViT")
-    settings = config.model.model_dump() | {"patch_size": patch_size}
-    return vit(num_classes=len(merged.class_names), **settings)
+    return vit(num_classes=len(merged.class_names), patch_size=patch_size, **config.model.settings())
 
 
 def _require_whole(data_sets: Sequence[EncryptedDataSet], held_out: Sequence[HeldOut], observer: Observer) -> None:
@@ -165,7 +166,12 @@ def _require_whole(data_sets: Sequence[EncryptedDataSet], held_out: Sequence[Hel
 
 
 def _train(
-    trainer: Trainer, merged: Merged, test_sets: dict[str, Any], workdir: Path, observer: Observer
+    trainer: Trainer,
+    merged: Merged,
+    pretrained: Params | None,
+    test_sets: dict[str, Any],
+    workdir: Path,
+    observer: Observer,
 ) -> dict[str, Any]:
     """Train from the beginning, keep the model, and say what came of it."""
     started = time.perf_counter()
@@ -173,7 +179,7 @@ def _train(
     observer.run_started(RUN, 1, 1, trainer.total_steps)
     seed = trainer.config.seed
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
-    params = trainer.model.init(init_key, merged.image_shape)
+    params = trainer.model.init(init_key, merged.image_shape) if pretrained is None else pretrained
     stand = server.receive(server.start(trainer, params, order_seed=seed, prng_key=dropout_key), merged.uploads)
     with MetricsLog(workdir / "metrics.jsonl") as log:
         steps = range(trainer.total_steps)
