@@ -9,6 +9,7 @@ from dkjax.cli.bench import bench
 from dkjax.cli.convert import convert
 from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
+from dkjax.cli.export import export
 from dkjax.cli.inspect import inspect
 from dkjax.cli.options import taking_several
 from dkjax.cli.simulate import simulate
@@ -30,6 +31,7 @@ app.command()(verify)
 app.command()(convert)
 app.command(cls=taking_several("--data", "--test"))(train)
 app.command(cls=taking_several("--data"))(evaluate)
+app.command()(export)
 app.add_typer(bench, name="bench")
 
 

@@ -85,6 +85,33 @@ def export_params(
     return path
 
 
+def how_to_load(path: Path | str, model: Model, image_shape: tuple[int, int, int], *, to: Format) -> str:
+    """Say in Python how others load what `export_params` wrote.
+
+    Args:
+        path: what it wrote.
+        model: what was written.
+        image_shape: (H, W, C) of one image.
+        to: the format.
+
+    Returns:
+        One expression; but for the last call's argument `images` it needs nothing beside the imports of its names.
+
+    Raises:
+        ConfigError: timm, which reads `npz` and `safetensors`, has no such model.
+    """
+    name = str(path)
+    if to == "hf":
+        return f"transformers.AutoModelForImageClassification.from_pretrained({name!r})"
+    if to == "stablehlo":
+        return f"jax.export.deserialize(bytearray(pathlib.Path({name!r}).read_bytes())).call(images)"
+    arguments = ", ".join(f"{key}={value!r}" for key, value in timm_arguments(model, image_shape).items())
+    network = f"timm.models.VisionTransformer({arguments})"
+    if to == "npz":
+        return f"{network}.load_pretrained({name!r})"
+    return f"{network}.load_state_dict(safetensors.torch.load_file({name!r}))"
+
+
 def _flat(params: Params, model: Model, image_shape: tuple[int, int, int]) -> Arrays:
     """The parameters by their names, in the order of the model's, once they are known to be the model's."""
     expected = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
