@@ -12,6 +12,7 @@ from dkjax.cli.evaluate import evaluate
 from dkjax.cli.export import export
 from dkjax.cli.inspect import inspect
 from dkjax.cli.options import taking_several
+from dkjax.cli.plan import plan
 from dkjax.cli.simulate import simulate
 from dkjax.cli.train import train
 from dkjax.cli.verify import verify
@@ -32,6 +33,7 @@ app.command()(convert)
 app.command(cls=taking_several("--data", "--test"))(train)
 app.command(cls=taking_several("--data"))(evaluate)
 app.command()(export)
+app.command()(plan)
 app.add_typer(bench, name="bench")
 
 

@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-c", "from dkjax.cli.main import main; main()"]
 def test_help(option: str) -> None:
     result = CliRunner().invoke(app, [option])
     assert (result.exit_code, result.stderr) == (0, "")
-    commands = ("simulate", "encrypt", "inspect", "verify", "convert", "train", "evaluate", "export", "bench")
+    commands = ("simulate", "encrypt", "inspect", "verify", "convert", "train", "evaluate", "export", "plan", "bench")
     for word in (*commands, "--version"):
         assert word in result.stdout
 
@@ -51,6 +51,7 @@ def test_without_a_command_help_is_shown() -> None:
         "from dkjax.cli.main import app; app(['export', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['inspect', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['verify', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['plan', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['train', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['bench', 'encrypt', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['convert', '--help'], standalone_mode=False)",
