@@ -7,6 +7,7 @@ import typer
 import dkjax
 from dkjax.cli.bench import bench
 from dkjax.cli.convert import convert
+from dkjax.cli.doctor import doctor
 from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
 from dkjax.cli.export import export
@@ -34,6 +35,7 @@ app.command(cls=taking_several("--data", "--test"))(train)
 app.command(cls=taking_several("--data"))(evaluate)
 app.command()(export)
 app.command()(plan)
+app.command()(doctor)
 app.add_typer(bench, name="bench")
 
 

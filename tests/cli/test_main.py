@@ -17,8 +17,8 @@ COMMAND = [sys.executable, "-c", "from dkjax.cli.main import main; main()"]
 def test_help(option: str) -> None:
     result = CliRunner().invoke(app, [option])
     assert (result.exit_code, result.stderr) == (0, "")
-    commands = ("simulate", "encrypt", "inspect", "verify", "convert", "train", "evaluate", "export", "plan", "bench")
-    for word in (*commands, "--version"):
+    commands = ("simulate", "encrypt", "inspect", "verify", "convert", "train", "evaluate", "export", "plan")
+    for word in (*commands, "doctor", "bench", "--version"):
         assert word in result.stdout
 
 
@@ -46,6 +46,7 @@ def test_without_a_command_help_is_shown() -> None:
         "import dkjax; dir(dkjax)",
         "from dkjax.cli.main import app; app(['--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['simulate', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['doctor', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['encrypt', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['evaluate', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['export', '--help'], standalone_mode=False)",
