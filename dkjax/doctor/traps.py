@@ -118,11 +118,17 @@ def processes_on_their_own(facts: Facts) -> Finding | None:
     cluster = facts.cluster
     if cluster is None or (cluster.processes or 1) <= facts.processes:
         return None
+    if cluster.kind == "TPU pod":
+        return Finding(
+            "processes_on_their_own",
+            f"this TPU slice has {cluster.processes} hosts, and a training is one process on one host",
+            "take a slice of one host, such as v5litepod-8",
+        )
     return Finding(
         "processes_on_their_own",
-        f"{cluster.kind} started {cluster.processes} processes and JAX knows of "
-        f"{facts.processes}: each would do all of the work, and all but one be refused the --workdir",
-        "start one process, as with srun --ntasks=1; shares of dkjax encrypt --shard are meant to be many",
+        f"{cluster.kind} started {cluster.processes} processes and JAX knows of {facts.processes}: each would do all of "
+        "the work, and all but one be refused the --workdir",
+        "start one process, such as srun --ntasks=1 dkjax ...; an encryption in shares is a job array",
     )
 
 

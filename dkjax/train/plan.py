@@ -145,10 +145,10 @@ def plan_training(
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        used = re.search(r"Used \S+ of \S+ hbm", str(error))
+        found_out = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".")
         raise ConfigError(
-            f"a step of train.batch_size={config.batch_size} does not fit into {len(found)} x {found[0].device_kind}"
-            f"{f' ({used[0]})' if used else ''}: choose a smaller batch, more devices, or model.dtype=bfloat16"
+            f"a step of train.batch_size={config.batch_size} does not fit into {len(found)} x {found[0].device_kind}: "
+            f"choose a smaller batch, more devices, or model.dtype=bfloat16 (compiler: {found_out})"
         ) from None
     seconds = time.perf_counter() - started
     memory: Any = compiled.memory_analysis()

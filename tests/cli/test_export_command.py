@@ -69,7 +69,9 @@ def test_stablehlo_loads_by_the_line_that_is_printed(folder: Path, trained: Trai
     first, second = result.stdout.splitlines()
     assert first.startswith("run/model.stablehlo: 3 classes of images 8 x 12 x 3, ")
     images = np.random.default_rng(1).uniform(-1, 1, (2, *SHAPE)).astype(np.float32)
-    logits = eval(second.removeprefix("load with "), {"jax": jax, "pathlib": pathlib, "images": images})
+    names: dict[str, Any] = {"jax": jax, "pathlib": pathlib}
+    exec(second.removeprefix("load with "), names)
+    logits = names["network"](images)
     np.testing.assert_allclose(logits, trained.model.apply(trained.params, images), rtol=1e-4, atol=1e-4)
 
 

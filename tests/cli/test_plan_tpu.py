@@ -49,7 +49,7 @@ def test_sixteen_chips_and_what_does_not_fit() -> None:
     assert " of 16.00 GiB: arguments " in result.stdout
     result = run(config, "--topology", "v5e:2x2", "--set", "train.batch_size=16777216")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "does not fit into 4 x TPU v5 lite" in result.stderr
+    assert "train.batch_size=16777216 does not fit into 4 x TPU v5 lite: choose a smaller batch" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -24,6 +24,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("odd_platforms", {"jax_platforms": "cpu", "tpu": True}, "keeps JAX from a TPU"),
     ("threefry_not_partitionable", {"threefry_partitionable": False}, "jax_threefry_partitionable is off"),
     ("processes_on_their_own", {"cluster": Cluster("SLURM", 4, 1)}, "SLURM started 4 processes and JAX knows of 1"),
+    ("processes_on_their_own", {"cluster": Cluster("TPU pod", 2, 0), "platform": None}, "this TPU slice has 2 hosts"),
     ("small_shm", {"shm_bytes": 64 << 20}, "/dev/shm has 64 MiB"),
     ("disk_nearly_full", {"disk_free_bytes": 1 << 30}, "has 1.0 GiB left"),
     ("disk_nearly_full", {"disk_free_bytes": 15 << 30}, "has 15.0 GiB left"),

@@ -95,21 +95,24 @@ def how_to_load(path: Path | str, model: Model, image_shape: tuple[int, int, int
         to: the format.
 
     Returns:
-        One expression; but for the last call's argument `images` it needs nothing beside the imports of its names.
+        Statements on one line, without the imports of the modules that they name, after which `network` computes the
+        logits: of float[n, C, H, W] where it is PyTorch's, of float32[n, H, W, C] for `stablehlo`.
 
     Raises:
         ConfigError: timm, which reads `npz` and `safetensors`, has no such model.
+
+    Guarantees:
+        - The network loaded so gives the model's logits (test_loads_as_how_to_load_says,
+          test_stablehlo_loads_by_the_line_that_is_printed).
     """
     name = str(path)
     if to == "hf":
-        return f"transformers.AutoModelForImageClassification.from_pretrained({name!r})"
+        return f"network = transformers.AutoModelForImageClassification.from_pretrained({name!r})"
     if to == "stablehlo":
-        return f"jax.export.deserialize(bytearray(pathlib.Path({name!r}).read_bytes())).call(images)"
+        return f"network = jax.export.deserialize(bytearray(pathlib.Path({name!r}).read_bytes())).call"
     arguments = ", ".join(f"{key}={value!r}" for key, value in timm_arguments(model, image_shape).items())
-    network = f"timm.models.VisionTransformer({arguments})"
-    if to == "npz":
-        return f"{network}.load_pretrained({name!r})"
-    return f"{network}.load_state_dict(safetensors.torch.load_file({name!r}))"
+    load = f"load_pretrained({name!r})" if to == "npz" else f"load_state_dict(safetensors.torch.load_file({name!r}))"
+    return f"network = timm.models.VisionTransformer({arguments}); network.{load}"
 
 
 def _flat(params: Params, model: Model, image_shape: tuple[int, int, int]) -> Arrays:
