@@ -1,11 +1,13 @@
-"""What a configuration asks for: a scheme that fits the images, and a ratchet."""
+"""What a configuration asks for: a scheme that fits the images, a ratchet, and where training starts from."""
 
 import numpy as np
 
 from dkjax import keys
 from dkjax.cipher import Scheme, schemes
 from dkjax.cipher.blocks import block_shape
-from dkjax.config import RESTRICTED_SCHEMES, KeysConfig, SchemeConfig, fixed_count
+from dkjax.config import RESTRICTED_SCHEMES, KeysConfig, ModelConfig, SchemeConfig, fixed_count
+from dkjax.models.pretrained import load_pretrained
+from dkjax.models.vit import Model, Params
 
 
 def make_scheme(config: SchemeConfig, image_shape: tuple[int, int, int]) -> Scheme:
@@ -45,3 +47,26 @@ def make_ratchet(config: KeysConfig, run: int = 0) -> keys.Ratchet:
         return keys.disposable(prng=config.prng)
     assert config.seed is not None  # the configuration was checked
     return keys.reproducible(seed=config.seed + run, prng=config.prng)
+
+
+def load_start(config: ModelConfig, model: Model, image_shape: tuple[int, int, int]) -> tuple[Params | None, list[str]]:
+    """Load the weights that training starts from, if a checkpoint is named, and say what became of them.
+
+    Args:
+        config: the checkpoint and what it was trained on.
+        model: the network they are for.
+        image_shape: `(H, W, C)` of the images.
+
+    Returns:
+        The parameters, None without a checkpoint, and notes for a person.
+
+    Raises:
+        ConfigError: the checkpoint is of another network.
+        DataError: it is missing or damaged.
+    """
+    if config.pretrained is None:
+        return None, []
+    params, report = load_pretrained(
+        config.pretrained, model, image_shape, mean=config.pretrained_mean, std=config.pretrained_std
+    )
+    return params, ["start from " + "; ".join(report.lines())]

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from dkjax.collaborative import server
+from dkjax.collaborative.configured import load_start
 from dkjax.collaborative.curve import train_evaluated
 from dkjax.collaborative.held_out import HeldOut, open_held_out
 from dkjax.collaborative.merging import Merged, merge
@@ -21,7 +22,7 @@ from dkjax.data.store import EncryptedDataSet, open_data_set
 from dkjax.data.store.verify import require_whole
 from dkjax.errors import ConfigError, DataError
 from dkjax.files import read_json, write_json
-from dkjax.models.vit import Model, vit
+from dkjax.models.vit import Model, Params, vit
 from dkjax.train.loop import Trainer, make_trainer, named_rightly
 from dkjax.train.metrics import MetricsLog, Progress
 from dkjax.train.trained import Trained, load_trained, save_trained
@@ -86,11 +87,12 @@ def serve(
     jax.eval_shape(lambda key: trainer.model.init(key, merged.image_shape), jax.random.key(0))  # do patches fit?
     _require_whole(merged.data_sets, held_out, observer)
     test_sets = {one.name: one.records(observer) for one in held_out}
-    notes = _notes(merged, held_out, config)
+    start, notes = load_start(config.model, trainer.model, merged.image_shape)
+    notes += _notes(merged, held_out, config)
     for note in notes:
         observer.note(note)
     with open_workdir(workdir, config, inputs):
-        results = _train(trainer, merged, test_sets, workdir, observer)
+        results = _train(trainer, start, merged, test_sets, workdir, observer)
         results |= {
             "test_sets": [{"name": name, "images": len(records)} for name, records in test_sets.items()],
             "test_all": test_all,
@@ -152,7 +154,7 @@ def _model(config: ServerConfig, merged: Merged) -> Model:
     patch_size = config.model.patch_size or merged.block_size
     if patch_size == 1:
         raise ConfigError("the images were encrypted pixel by pixel: set model.patch_size, such as 16, for the ViT")
-    settings = config.model.model_dump() | {"patch_size": patch_size}
+    settings = config.model.settings() | {"patch_size": patch_size}
     return vit(num_classes=len(merged.class_names), **settings)
 
 
@@ -165,7 +167,12 @@ def _require_whole(data_sets: Sequence[EncryptedDataSet], held_out: Sequence[Hel
 
 
 def _train(
-    trainer: Trainer, merged: Merged, test_sets: dict[str, Any], workdir: Path, observer: Observer
+    trainer: Trainer,
+    start: Params | None,
+    merged: Merged,
+    test_sets: dict[str, Any],
+    workdir: Path,
+    observer: Observer,
 ) -> dict[str, Any]:
     """Train from the beginning, keep the model, and say what came of it."""
     started = time.perf_counter()
@@ -173,7 +180,7 @@ def _train(
     observer.run_started(RUN, 1, 1, trainer.total_steps)
     seed = trainer.config.seed
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
-    params = trainer.model.init(init_key, merged.image_shape)
+    params = trainer.model.init(init_key, merged.image_shape) if start is None else start
     stand = server.receive(server.start(trainer, params, order_seed=seed, prng_key=dropout_key), merged.uploads)
     with MetricsLog(workdir / "metrics.jsonl") as log:
         steps = range(trainer.total_steps)

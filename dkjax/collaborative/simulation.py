@@ -12,7 +12,7 @@ import numpy as np
 from dkjax.collaborative import server
 from dkjax.collaborative.arms import rounds_of_arm
 from dkjax.collaborative.client import HandOver, upload
-from dkjax.collaborative.configured import make_ratchet
+from dkjax.collaborative.configured import load_start, make_ratchet
 from dkjax.collaborative.curve import Point, train_evaluated
 from dkjax.collaborative.observer import Observer
 from dkjax.collaborative.on_disk import upload_to
@@ -20,11 +20,10 @@ from dkjax.collaborative.results import arm_summary, data_summary, provenance
 from dkjax.collaborative.setting import Setting, prepare
 from dkjax.collaborative.visibility import mean_ssim
 from dkjax.collaborative.workdir import open_workdir
-from dkjax.config import ArmConfig, ModelConfig, SimulationConfig
+from dkjax.config import ArmConfig, SimulationConfig
 from dkjax.data.pool import Pool
 from dkjax.files import read_json, write_json
-from dkjax.models.pretrained import load_pretrained
-from dkjax.models.vit import Model, Params, vit
+from dkjax.models.vit import Params, vit
 from dkjax.train.checkpoints import save_params
 from dkjax.train.loop import Trainer, make_trainer
 from dkjax.train.metrics import MetricsLog
@@ -57,7 +56,7 @@ def simulate(config: SimulationConfig, workdir: Path, observer: Observer | None 
     setting = prepare(config, observer)
     num_records = sum(len(client.records["label"]) for client in setting.clients)
     model = vit(num_classes=len(setting.class_names), patch_size=config.patch_size, **config.model.settings())
-    pretrained, notes = _pretrained(config.model, model, setting.image_shape)
+    pretrained, notes = load_start(config.model, model, setting.image_shape)
     trainer = make_trainer(config.train, model, num_records)
     notes += _notes(config)
     for note in notes:
@@ -141,18 +140,6 @@ def _run_arm(
         "encrypt_seconds": round(encrypt_seconds, 3),
         "seconds": round(time.perf_counter() - started, 3),
     }
-
-
-def _pretrained(
-    config: ModelConfig, model: Model, image_shape: tuple[int, int, int]
-) -> tuple[Params | None, list[str]]:
-    """Load the weights that every arm and run starts from, if there are any, and say what became of them."""
-    if config.pretrained is None:
-        return None, []
-    params, report = load_pretrained(
-        config.pretrained, model, image_shape, mean=config.pretrained_mean, std=config.pretrained_std
-    )
-    return params, ["start from " + "; ".join(report.lines())]
 
 
 def _keep_samples(folder: Path, setting: Setting, uploaded: Pool) -> float | None:

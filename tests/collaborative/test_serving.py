@@ -17,6 +17,7 @@ from dkjax.collaborative.serving import examine, serve
 from dkjax.config import ServerConfig, config_hash, parse_as, parse_config, resolved
 from dkjax.data.store import layout, open_data_set
 from dkjax.errors import ConfigError, DamagedDataSetError, DataError
+from dkjax.models.pretrained import export_params, load_pretrained
 from dkjax.train.trained import load_trained
 
 MODEL = {"variant": "mu", "width": 16, "heads": 2, "mlp_dim": 16}
@@ -214,6 +215,18 @@ def test_pixel_by_pixel_encryption_needs_a_patch_size(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="patch_size=3 does not divide height=8"):
         serve(parse_as(ServerConfig, {"model": {**MODEL, "patch_size": 3}, "train": TRAIN}), [path], tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_starts_from_a_checkpoint(data: tuple[Path, Path], served: dict, tmp_path: Path) -> None:
+    trained = load_trained(served["workdir"])
+    export_params(trained.params, trained.model, trained.image_shape, tmp_path / "weights", to="npz")
+    still = {**TRAIN, "epochs": 1, "learning_rate": 1e-12}
+    tree = {"model": {**MODEL, "pretrained": str(tmp_path / "weights")}, "train": still}
+    results = serve(parse_as(ServerConfig, tree), data, tmp_path / "run")
+    assert results["notes"][0].startswith(f"start from {tmp_path / 'weights'}")
+    start, _ = load_pretrained(tmp_path / "weights", trained.model, trained.image_shape)
+    after = load_trained(tmp_path / "run").params
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-8), start, after)
 
 
 # Testing
