@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dkjax
-from dkjax.config import EncryptConfig, SimulationConfig
+from dkjax.config import EncryptConfig, SimulationConfig, parse_config
 from dkjax.errors import KeyDiscardedError
 from dkjax.models import pretrained
 from dkjax.models.vit import vit
