@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -122,10 +123,20 @@ def _remove_contents(folder: Path) -> None:
 def _sync_tree(folder: Path) -> None:
     # File systems write what many threads wait for in one go: a tenth of the time of one after the other.
     with ThreadPoolExecutor(16) as threads:
-        for parent, _, files in os.walk(folder):
-            for _ in threads.map(sync, [Path(parent, name) for name in files]):
+        _sync_folder(folder, threads)
+
+
+def _sync_folder(folder: Path, threads: ThreadPoolExecutor) -> None:
+    with os.scandir(folder) as entries:
+        # A folder may have millions of files: only so many are waited for at a time.
+        while some := list(itertools.islice(entries, 256)):
+            for entry in some:
+                if entry.is_dir(follow_symlinks=False):
+                    _sync_folder(Path(entry.path), threads)
+            files = [Path(entry.path) for entry in some if entry.is_file(follow_symlinks=False)]
+            for _ in threads.map(sync, files):
                 pass
-            sync(Path(parent))
+    sync(folder)
 
 
 def sync(path: Path) -> None:

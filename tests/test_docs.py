@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dkjax
-from dkjax.config import SimulationConfig, parse_config
+from dkjax.config import EncryptConfig, SimulationConfig, parse_config
 from dkjax.errors import KeyDiscardedError
 from dkjax.models import pretrained
 from dkjax.models.vit import vit
@@ -20,13 +20,16 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("section", SimulationConfig.model_fields)
+SECTIONS = {**EncryptConfig.model_fields, **SimulationConfig.model_fields}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
 def test_every_configuration_key_is_documented(section):
     page = (ROOT / "docs" / "configuration.md").read_text()
     heading = "## `[[arms]]`" if section == "arms" else f"## `[{section}]`"
     assert heading in page
     text = page.partition(heading)[2].partition("\n## ")[0]
-    annotation = SimulationConfig.model_fields[section].annotation
+    annotation = SECTIONS[section].annotation
     model = annotation.__args__[0] if section == "arms" else annotation
     rows = set(
         re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("|")))

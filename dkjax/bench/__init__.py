@@ -2,6 +2,7 @@
 
 from dkjax.bench.encryption import measure_encryption
 from dkjax.bench.feed import measure_feed
+from dkjax.bench.photos import measure_photos
 from dkjax.bench.step import measure_step
 
-__all__ = ["measure_encryption", "measure_feed", "measure_step"]
+__all__ = ["measure_encryption", "measure_feed", "measure_photos", "measure_step"]

@@ -79,6 +79,18 @@ def print_feed(result: dict[str, Any]) -> None:
         _print_table(console, title, ("images/s", "GB/s", "times\nArray-\nRecord", *_TIMES), rows)
 
 
+def print_photos(result: dict[str, Any]) -> None:
+    """Print what `measure_photos` returned."""
+    console = _console()
+    console.print(_machine(result))
+    rows = [
+        (row["name"], _number(row["images_per_second"]), f"{row['times_decoding']:.2f}", *_times(row))
+        for row in result["contenders"]
+    ]
+    title = f"{result['images']:,} JPEG files, {result['size']} px after resizing"
+    _print_table(console, title, ("images/s", "times\ndecoding", *_TIMES), rows)
+
+
 _SHARES = ("of\ndevice\ncopy", "of\nhost\ncopy")
 _TIMES = ("median\nms", "fastest\nms", "first\ncall s")
 _LEFT_OUT_FIRST = (_TIMES[2], _SHARES[1], _TIMES[1], _SHARES[0], _TIMES[0])

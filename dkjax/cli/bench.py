@@ -113,5 +113,27 @@ def feed(
         table.print_feed(result)
 
 
+@bench.command()
+@for_people
+def photos(
+    context: typer.Context,
+    images: Annotated[int, typer.Option(min=1, help="How many photographs.")] = 1024,
+    size: Annotated[int, typer.Option(min=16, metavar="PX", help="Side of the images, a multiple of 16.")] = 224,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Measure encrypting a folder of JPEG files, against decoding them alone.
+
+    Writes the files and the data sets into a temporary folder.
+    """
+    from dkjax.bench import measure_photos, table
+
+    result = measure_photos(images=images, size=size, rounds=repeats, say=_say)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        table.print_photos(result)
+
+
 def _say(text: str) -> None:
     typer.echo(f"measuring {text}", err=True)

@@ -9,6 +9,7 @@ import typer
 
 from dkjax.cli.errors import for_people
 from dkjax.cli.picture import draw_contact_sheet
+from dkjax.cli.words import counted
 
 if TYPE_CHECKING:
     from dkjax.collaborative.handover import Order
@@ -105,7 +106,7 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
         typer.echo(json.dumps(summary))
         return
     typer.echo(
-        f"{out}: {manifest.records:,} images in {len(manifest.shards)} shards, {size / 1e6:,.1f} MB, from "
+        f"{out}: {manifest.records:,} images in {counted(len(manifest.shards), 'shard')}, {size / 1e6:,.1f} MB, from "
         f"{manifest.client}; {len(images.skipped)} skipped; {progress.seconds:.1f} s"
     )
     if picture is not None:
@@ -122,7 +123,7 @@ def _show_estimate(images: "Source", order: "Order", out: Path, as_json: bool) -
         typer.echo(json.dumps({"path": str(out), **expected}))
     else:
         typer.echo(
-            f"{out}: would hold {expected['records']:,} images in {expected['shards']} shards, "
+            f"{out}: would hold {expected['records']:,} images in {counted(expected['shards'], 'shard')}, "
             f"{expected['bytes'] / 1e6:,.1f} MB; about {expected['seconds']:,.0f} s. Nothing was written."
         )
 

@@ -1,5 +1,7 @@
 """The `dkjax` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ from dkjax.cli.plan import plan
 from dkjax.cli.simulate import simulate
 from dkjax.cli.train import train
 from dkjax.cli.verify import verify
+from dkjax.errors import StoppedError
 
 app = typer.Typer(
     name="dkjax",
@@ -58,5 +61,14 @@ def common(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line as a process of its own."""
+    try:
+        app()
+    except SystemExit as stop:
+        if stop.code == StoppedError.exit_code:
+            # What was stopped may still be computed by threads of XLA on memory of Python's: to take the interpreter
+            # apart under them ends in a crash now and then. Everything else has been closed on the way here.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(stop.code)
+        raise

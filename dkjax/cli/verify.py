@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.words import counted
 
 if TYPE_CHECKING:
     from dkjax.data.store.verify import Report
@@ -53,8 +54,9 @@ def _print(report: "Report", seconds: float) -> None:
         typer.echo(f"... and {len(report.problems) - _SHOWN:,} more problems; --json lists them all")
     if report.manifest is not None and report.whole:
         size = sum(entry.bytes for entry in report.manifest.shards)
+        shards = counted(len(report.manifest.shards), "shard")
         typer.echo(
-            f"{report.path} is whole: {report.manifest.records:,} images in {len(report.manifest.shards)} shards, "
+            f"{report.path} is whole: {report.manifest.records:,} images in {shards}, "
             f"{size / 1e6:,.1f} MB, {size / 1e9 / seconds:.1f} GB/s"
         )
 

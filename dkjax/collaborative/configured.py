@@ -1,4 +1,4 @@
-"""What a configuration asks for: a scheme that fits the images, a ratchet, and the weights to start from."""
+"""What a configuration asks for: a scheme that fits the images, a ratchet, and where training starts from."""
 
 import numpy as np
 
@@ -49,21 +49,19 @@ def make_ratchet(config: KeysConfig, run: int = 0) -> keys.Ratchet:
     return keys.reproducible(seed=config.seed + run, prng=config.prng)
 
 
-def pretrained_params(
-    config: ModelConfig, model: Model, image_shape: tuple[int, int, int]
-) -> tuple[Params | None, list[str]]:
-    """Load the weights that training starts from, if there are any.
+def load_start(config: ModelConfig, model: Model, image_shape: tuple[int, int, int]) -> tuple[Params | None, list[str]]:
+    """Load the weights that training starts from, if a checkpoint is named, and say what became of them.
 
     Args:
-        config: says which checkpoint, if any.
-        model: the network to load them into.
-        image_shape: `(H, W, C)` of one image.
+        config: the checkpoint and what it was trained on.
+        model: the network they are for.
+        image_shape: `(H, W, C)` of the images.
 
     Returns:
-        The parameters, None where the model is to be drawn at random; and notes on what became of the checkpoint.
+        The parameters, None without a checkpoint, and notes for a person.
 
     Raises:
-        ConfigError: the checkpoint is of another model.
+        ConfigError: the checkpoint is of another network.
         DataError: it is missing or damaged.
     """
     if config.pretrained is None:

@@ -17,6 +17,7 @@ from dkjax.collaborative.configured import make_ratchet
 from dkjax.config import AugmentConfig, KeysConfig
 from dkjax.data import Records, Source
 from dkjax.data.augment import augment
+from dkjax.data.behind import writing_behind
 from dkjax.data.read_ahead import read_ahead
 from dkjax.data.store import Description, Manifest, Part, layout, open_writer
 from dkjax.data.store.manifest import ImageEntry, SchemeEntry, first_problem
@@ -112,7 +113,7 @@ def encrypt_data_set(
         request={**order.request, "augment": order.augment.model_dump(), "labels": labels},
         seed=_seed(order),
     )
-    with writing as writer:
+    with writing as writer, writing_behind() as write:
         ratchet = make_ratchet(order.keys)
         try:
             done = kept = writer.items_done
@@ -130,11 +131,13 @@ def encrypt_data_set(
                     for chunk in encrypt_chunks(order.scheme, image_keys, chunks):
                         collected.append(chunk)
                         report(Progress(done + collected.filled, total, kept, chunk))
-                writer.add(number, collected.records)
+                # While one shard goes to the disk, the next is read and encrypted.
+                write(partial(writer.add, number, collected.records))
                 done += len(items)
                 report(Progress(done, total, kept))
         finally:
             ratchet.discard()
+        write(None)
         return writer.commit()
 
 

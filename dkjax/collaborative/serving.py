@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from dkjax.collaborative import server
-from dkjax.collaborative.configured import pretrained_params
+from dkjax.collaborative.configured import load_start
 from dkjax.collaborative.curve import train_evaluated
 from dkjax.collaborative.held_out import HeldOut, open_held_out
 from dkjax.collaborative.merging import Merged, merge
@@ -85,14 +85,14 @@ def serve(
     trainer = make_trainer(config.train, _model(config, merged), num_records)
     server.weights_of(config.train.client_weights, [upload.client for upload in merged.uploads])
     jax.eval_shape(lambda key: trainer.model.init(key, merged.image_shape), jax.random.key(0))  # do patches fit?
-    pretrained, notes = pretrained_params(config.model, trainer.model, merged.image_shape)
     _require_whole(merged.data_sets, held_out, observer)
     test_sets = {one.name: one.records(observer) for one in held_out}
+    start, notes = load_start(config.model, trainer.model, merged.image_shape)
     notes += _notes(merged, held_out, config)
     for note in notes:
         observer.note(note)
     with open_workdir(workdir, config, inputs):
-        results = _train(trainer, merged, pretrained, test_sets, workdir, observer)
+        results = _train(trainer, start, merged, test_sets, workdir, observer)
         results |= {
             "test_sets": [{"name": name, "images": len(records)} for name, records in test_sets.items()],
             "test_all": test_all,
@@ -154,7 +154,8 @@ def _model(config: ServerConfig, merged: Merged) -> Model:
     patch_size = config.model.patch_size or merged.block_size
     if patch_size == 1:
         raise ConfigError("the images were encrypted pixel by pixel: set model.patch_size, such as 16, for the ViT")
-    return vit(num_classes=len(merged.class_names), patch_size=patch_size, **config.model.settings())
+    settings = config.model.settings() | {"patch_size": patch_size}
+    return vit(num_classes=len(merged.class_names), **settings)
 
 
 def _require_whole(data_sets: Sequence[EncryptedDataSet], held_out: Sequence[HeldOut], observer: Observer) -> None:
@@ -167,8 +168,8 @@ def _require_whole(data_sets: Sequence[EncryptedDataSet], held_out: Sequence[Hel
 
 def _train(
     trainer: Trainer,
+    start: Params | None,
     merged: Merged,
-    pretrained: Params | None,
     test_sets: dict[str, Any],
     workdir: Path,
     observer: Observer,
@@ -179,7 +180,7 @@ def _train(
     observer.run_started(RUN, 1, 1, trainer.total_steps)
     seed = trainer.config.seed
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
-    params = trainer.model.init(init_key, merged.image_shape) if pretrained is None else pretrained
+    params = trainer.model.init(init_key, merged.image_shape) if start is None else start
     stand = server.receive(server.start(trainer, params, order_seed=seed, prng_key=dropout_key), merged.uploads)
     with MetricsLog(workdir / "metrics.jsonl") as log:
         steps = range(trainer.total_steps)

@@ -12,7 +12,7 @@ import numpy as np
 from dkjax.collaborative import server
 from dkjax.collaborative.arms import rounds_of_arm
 from dkjax.collaborative.client import HandOver, upload
-from dkjax.collaborative.configured import make_ratchet, pretrained_params
+from dkjax.collaborative.configured import load_start, make_ratchet
 from dkjax.collaborative.curve import Point, train_evaluated
 from dkjax.collaborative.observer import Observer
 from dkjax.collaborative.on_disk import upload_to
@@ -56,7 +56,7 @@ def simulate(config: SimulationConfig, workdir: Path, observer: Observer | None 
     setting = prepare(config, observer)
     num_records = sum(len(client.records["label"]) for client in setting.clients)
     model = vit(num_classes=len(setting.class_names), patch_size=config.patch_size, **config.model.settings())
-    pretrained, notes = pretrained_params(config.model, model, setting.image_shape)
+    pretrained, notes = load_start(config.model, model, setting.image_shape)
     trainer = make_trainer(config.train, model, num_records)
     notes += _notes(config)
     for note in notes:

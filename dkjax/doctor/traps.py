@@ -126,8 +126,8 @@ def processes_on_their_own(facts: Facts) -> Finding | None:
         )
     return Finding(
         "processes_on_their_own",
-        f"{cluster.kind} started {cluster.processes} processes and JAX knows of {facts.processes}: each would do all of "
-        "the work, and all but one be refused the --workdir",
+        f"{cluster.kind} started {cluster.processes} processes and JAX knows of {facts.processes}: each would do all "
+        "of the work, and all but one be refused the --workdir",
         "start one process, such as srun --ntasks=1 dkjax ...; an encryption in shares is a job array",
     )
 

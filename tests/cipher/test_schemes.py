@@ -31,7 +31,7 @@ def test_bad_block_size(name, bad):
 
 
 def test_by_name():
-    assert set(schemes.NAMES) | {"NAMES", "Scheme", "by_name"} == set(schemes.__all__)
+    assert set(schemes.NAMES) | {"NAMES", "Scheme", "by_name", "parameters_of"} == set(schemes.__all__)
     for name in schemes.NAMES:
         assert schemes.by_name(name) == getattr(schemes, name)()
         assert schemes.by_name(name).name == name

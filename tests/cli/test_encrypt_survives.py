@@ -70,13 +70,13 @@ def test_killed_at_fifty_random_points(tmp_path):
             told = json.loads(output)
             assert told["kept"] == min(len(before) * SHARD_IMAGES, len(plain))
             assert told["records"] == len(plain)
-            assert not verify(path)
+            assert verify(path).whole
             assert values_of(open_data_set(path)[:]["image"]) == values_of(plain[:]["image"])
             shutil.rmtree(path)
             finished += 1
         elif child.returncode == 2:  # killed between its last deed and its end
             assert "is finished" in errors
-            assert not verify(path)
+            assert verify(path).whole
             shutil.rmtree(path)
         else:
             assert child.returncode == -signal.SIGKILL, errors
@@ -103,7 +103,7 @@ def test_two_at_once(tmp_path):
         child.communicate()
     assert (child.returncode, second.returncode) == (0, 2)
     assert "another process is working in a.dkds" in second.stderr or "is finished" in second.stderr
-    assert not verify(tmp_path / "a.dkds")
+    assert verify(tmp_path / "a.dkds").whole
 
 
 def test_a_disk_that_is_full(tmp_path):
@@ -131,7 +131,7 @@ cp -r a.dkds {tmp_path}
     assert "shard-00000.safetensors" in second
     assert "unfinished" not in second
     assert "code 0" in second
-    assert not verify(tmp_path / "a.dkds")
+    assert verify(tmp_path / "a.dkds").whole
     assert len(open_data_set(tmp_path / "a.dkds")) == len(open_source("digits", None))
 
 

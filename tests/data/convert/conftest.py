@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data_sets import CLASS_NAMES, Make
+from odd_data_sets import CLASS_NAMES, Make
 
 from dkjax import schemes
 from dkjax.data.store import Description, Part, open_writer

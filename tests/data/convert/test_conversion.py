@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from odd_data_sets import Make, contents, records_of
 from PIL import Image
-from small_data_sets import Make, contents, records_of
 
 from dkjax.data.convert import CONTAINERS, convert_data_set
 from dkjax.data.store import layout

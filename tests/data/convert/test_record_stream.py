@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data_sets import Make, records_of
+from odd_data_sets import Make, records_of
 
 from dkjax.data.convert.stream import Chunk, RecordStream, ids_of, names_of
 from dkjax.data.store import Manifest

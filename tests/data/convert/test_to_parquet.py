@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from odd_data_sets import CLASS_NAMES, Make, records_of
 from PIL import Image
-from small_data_sets import CLASS_NAMES, Make, records_of
 
 from dkjax.data.convert import convert_data_set
 

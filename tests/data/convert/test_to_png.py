@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from odd_data_sets import CLASS_NAMES, Make, records_of
 from PIL import Image
-from small_data_sets import CLASS_NAMES, Make, records_of
 
 from dkjax.data import open_source
 from dkjax.data.convert import convert_data_set

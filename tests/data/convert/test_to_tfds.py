@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data_sets import CLASS_NAMES, Make, records_of
+from odd_data_sets import CLASS_NAMES, Make, records_of
 
 from dkjax.data import open_source
 from dkjax.data.convert import convert_data_set

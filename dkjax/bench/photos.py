@@ -1,0 +1,91 @@
+"""From JPEG files to an encrypted data set, against decoding the same files and nothing else."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dkjax import machine
+from dkjax.bench.timing import Timing, take_turns
+from dkjax.cipher import schemes
+from dkjax.collaborative.client import chunk_size
+from dkjax.collaborative.handover import Order, encrypt_data_set
+from dkjax.config import KeysConfig
+from dkjax.data.image_folder import ImageFolderSource
+from dkjax.data.store import layout
+
+WIDTH, HEIGHT = 500, 375
+"""The size of the photographs, about that of ImageNet."""
+
+DECODING, ENCRYPTING = "decoding", "dkjax encrypt"
+
+
+def measure_photos(
+    *, images: int = 1024, size: int = 224, rounds: int = 5, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Measure what reading, decoding, resizing, encrypting and writing photographs costs beside the first three alone.
+
+    The files lie in a temporary folder (see `TMPDIR`), and the data set is written beside them.
+
+    Args:
+        images: how many photographs.
+        size: side of the images after resizing.
+        rounds: timed runs of both, which take turns.
+        say: is told what is measured next.
+
+    Returns:
+        A JSON object: the machine, and a row for each contender: seconds of the first run, median and fastest of the
+        others, images per second by the median, and the time as a share of decoding alone.
+    """
+    say(f"{images:,} JPEG files of {WIDTH} x {HEIGHT} pixels")
+    with tempfile.TemporaryDirectory(prefix="dkjax-photos-") as folder:
+        _write_photos(Path(folder) / "photos", images)
+        source = ImageFolderSource(Path(folder) / "photos", (size, size))
+        order = Order(scheme=schemes.disposable(16), keys=KeysConfig())
+
+        def decode(_: int) -> None:
+            for first in range(0, images, chunk_size(source.image_shape)):
+                source[first : first + chunk_size(source.image_shape)]
+
+        def encrypt(run: int) -> None:
+            encrypt_data_set(source, Path(folder) / f"{run}{layout.SUFFIX}", order)
+
+        timings = take_turns({DECODING: decode, ENCRYPTING: encrypt}, rounds)
+    alone = timings[DECODING]
+    rows = [_row(name, timing, alone, images) for name, timing in timings.items()]
+    return {
+        "bench": "photos",
+        **machine.describe(),
+        "images": images,
+        "size": size,
+        "rounds": rounds,
+        "contenders": rows,
+    }
+
+
+def _row(name: str, timing: Timing, alone: Timing, images: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "first_call_seconds": timing.first_call,
+        "median_seconds": timing.median,
+        "fastest_seconds": timing.fastest,
+        "seconds": list(timing.seconds),
+        "images_per_second": images / timing.median,
+        "times_decoding": timing.median / alone.median,
+    }
+
+
+def _write_photos(folder: Path, images: int) -> None:
+    """Write files that cost a decoder what photographs do: smooth shapes and a little noise."""
+    random = np.random.default_rng(0)
+    for name in ("one", "other"):
+        (folder / name).mkdir(parents=True)
+    coarse = random.integers(0, 256, (32, 12, 16, 3), np.uint8)
+    smooth = [np.asarray(Image.fromarray(one).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)) for one in coarse]
+    grain = random.integers(-12, 13, (HEIGHT, WIDTH, 3))
+    for i in range(images):
+        photo = np.clip(np.roll(smooth[i % 32], i, axis=1) + grain, 0, 255).astype(np.uint8)
+        Image.fromarray(photo).save(folder / ("one", "other")[i % 2] / f"{i}.jpg", quality=90)
