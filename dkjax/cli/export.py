@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.errors import DataError
 
 if TYPE_CHECKING:
     from dkjax.models import pretrained
@@ -56,6 +57,8 @@ def export(
 
     out = out or folder / f"model.{to}"
     refuse_existing(out, "--out")
+    if runs := sorted(folder.glob("arms/*/run-*")):
+        raise DataError(f"{folder} is a simulation, which trained several models: name one of them, such as {runs[0]}")
     trained = load_trained(folder)
     described = (trained.model, trained.image_shape)
     kind = cast("pretrained.Format", to.value)

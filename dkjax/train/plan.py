@@ -169,7 +169,7 @@ def plan_training(
         flops=costs["flops"],
         accessed_bytes=costs["bytes accessed"],
         least_seconds=max(costs["flops"] / chip.flops, costs["bytes accessed"] / chip.bandwidth) if chip else None,
-        # Every operation that the compiler has no time for counts -1 s; then the sum means nothing.
+        # The sum is negative where the compiler has no time for some of the operations; then it means nothing.
         estimated_seconds=estimated if estimated > 0 else None,
         collectives=dict(collections.Counter(_COLLECTIVE.findall(compiled.as_text() or ""))),
         compile_seconds=seconds,

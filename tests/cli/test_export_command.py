@@ -92,10 +92,17 @@ def test_twice_into_the_folder_itself(folder: Path) -> None:
 def test_what_is_no_trained_model(folder: Path) -> None:
     result = run(".", "--to", "npz")
     assert (result.exit_code, result.stdout) == (4, "")
-    assert result.stderr == (
-        "dkjax: there is no trained model in .: dkjax train puts one there when it has finished, and dkjax simulate "
-        "into each of its folders arms/NAME/run-N\n"
-    )
+    assert result.stderr == "dkjax: there is no trained model in .: dkjax train puts one there when it has finished\n"
+
+
+def test_a_simulation_as_a_whole(folder: Path) -> None:
+    (folder / "all" / "arms" / "plain").mkdir(parents=True)
+    (folder / "run").rename(folder / "all" / "arms" / "plain" / "run-0")
+    result = run("all", "--to", "npz")
+    assert (result.exit_code, result.stdout) == (4, "")
+    expected = "all is a simulation, which trained several models: name one of them, such as all/arms/plain/run-0"
+    assert result.stderr == f"dkjax: {expected}\n"
+    assert run("all/arms/plain/run-0", "--to", "npz").exit_code == 0
 
 
 def test_a_model_without_a_counterpart_leaves_nothing(folder: Path, trained: Trained) -> None:

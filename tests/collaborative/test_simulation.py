@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from key_search import found_keys, spellings, watched_keys
 
+from dkjax import machine
 from dkjax.collaborative import simulate, simulation
 from dkjax.collaborative.observer import Observer
 from dkjax.config import SimulationConfig, TrainConfig, config_hash, parse_config, resolved
@@ -111,7 +112,7 @@ def test_schema(whole: dict) -> None:
     assert results.keys() == {"arms", "data", "notes", "config", "config_hash", "versions", "device"}
     assert (whole["workdir"] / "results.json").read_text() == json.dumps(results, indent=2) + "\n"
     assert (results["config"], results["config_hash"]) == (resolved(config()), config_hash(config()))
-    assert {"python", "dkjax", "jax", "jaxlib", "flax", "optax", "numpy"} == results["versions"].keys()
+    assert {"python", "dkjax", *machine.REQUIRED} == results["versions"].keys()
     assert (results["device"]["platform"], results["device"]["count"]) == ("cpu", 4)
 
     data = results["data"]
