@@ -93,10 +93,7 @@ class ServerDataConfig(_SplitConfig):
     model_config = ConfigDict(extra="ignore")
 
 
-class DataConfig(_SplitConfig):
-    """`[data]`: which images, at which size."""
-
-    source: str
+class _ImagesConfig(_SplitConfig):
     image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     channels: Literal[1, 3] | None = None
     train_images: PositiveInt | None = None
@@ -112,6 +109,18 @@ class DataConfig(_SplitConfig):
         if isinstance(self.image_size, int):
             return self.image_size, self.image_size
         return self.image_size
+
+
+class DataConfig(_ImagesConfig):
+    """`[data]`: which images, at which size."""
+
+    source: str
+
+
+class PlanDataConfig(_ImagesConfig):
+    """`[data]` where the shape of the images may also be known from elsewhere."""
+
+    source: str | None = None
 
 
 class ClientsConfig(_Section):
@@ -352,7 +361,21 @@ class ServerConfig(_Section):
     train: TrainConfig = TrainConfig()
 
 
-_KINDS: tuple[type[_Section], ...] = (SimulationConfig, EncryptConfig, ServerConfig)
+class PlanConfig(_Section):
+    """Everything `dkjax plan` needs to know: what of the configuration of another command decides a training step."""
+
+    data: PlanDataConfig = PlanDataConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @property
+    def patch_size(self) -> int:
+        """The ViT's patch size in pixels."""
+        return self.model.patch_size or self.scheme.block_size
+
+
+_KINDS: tuple[type[_Section], ...] = (SimulationConfig, EncryptConfig, ServerConfig, PlanConfig)
 _Kind = TypeVar("_Kind", bound=_Section)
 
 

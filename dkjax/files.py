@@ -70,7 +70,7 @@ def whole_folder(path: Path, option: str) -> Iterator[Path]:
         - two processes never fill one folder (`test_whole_folder.py::test_one_process_at_a_time`).
         - a folder of somebody else's that has the other name stays (`test_whole_folder.py::test_others_are_left`).
     """
-    _refuse_existing(path, option)
+    refuse_existing(path, option)
     unfinished = path.with_name(path.name + UNFINISHED)
     unfinished.mkdir(parents=True, exist_ok=True)
     names = os.listdir(unfinished)
@@ -79,7 +79,7 @@ def whole_folder(path: Path, option: str) -> Iterator[Path]:
     with alone_in(unfinished, option):
         try:
             # Looked at again: until now another process may have been at work.
-            _refuse_existing(path, option)
+            refuse_existing(path, option)
             _remove_contents(unfinished)
             yield unfinished
             _sync_tree(unfinished)
@@ -96,7 +96,16 @@ def whole_folder(path: Path, option: str) -> Iterator[Path]:
         sync(path.parent)
 
 
-def _refuse_existing(path: Path, option: str) -> None:
+def refuse_existing(path: Path, option: str) -> None:
+    """Refuse to write where something is, be it a link that leads nowhere.
+
+    Args:
+        path: where something is to be written.
+        option: the command-line option that chose it, for the message.
+
+    Raises:
+        ConfigError: there is something of that name.
+    """
     if os.path.lexists(path):
         raise ConfigError(f"{path} exists and was left as it is: choose another {option}, or remove it")
 

@@ -1,12 +1,20 @@
-"""The launch scripts, run with stand-ins for the programs of a cluster."""
+"""The launch scripts, run with stand-ins for the programs of a cluster, and what clusters are told to run."""
 
+import math
 import os
+import re
+import shlex
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
+
+from dkjax.cli.main import app
+from dkjax.config import load_config
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,7 +33,10 @@ def stand_ins(tmp_path):
     return add
 
 
-@pytest.mark.parametrize("script", sorted((ROOT / "launch").iterdir()), ids=lambda path: path.name)
+SCRIPTS = sorted([*(ROOT / "launch").glob("*.sh"), *(ROOT / "launch").glob("*.sbatch")])
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_without_a_configuration_says_how_to_call(script):
     done = subprocess.run(["bash", script], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
@@ -37,6 +48,17 @@ def test_slurm_passes_arguments_and_exit_code_on(stand_ins, tmp_path):
     done = subprocess.run(["bash", ROOT / "launch/slurm.sbatch", "a.toml", "--set", "b=c d"], env=stand_ins.env)
     assert done.returncode == 4
     assert (tmp_path / "arguments").read_text() == "simulate a.toml --set b=c d\n"
+
+
+def test_slurm_runs_any_command(stand_ins, tmp_path):
+    stand_ins("dkjax", f'echo "$@" > {tmp_path}/arguments')
+    subprocess.run(["bash", ROOT / "launch/slurm.sbatch", "encrypt", "photos", "--shard", "auto"], env=stand_ins.env)
+    assert (tmp_path / "arguments").read_text() == "encrypt photos --shard auto\n"
+
+
+def test_slurm_tells_in_time_and_may_come_again():
+    lines = (ROOT / "launch/slurm.sbatch").read_text().splitlines()
+    assert {"#SBATCH --signal=B:TERM@120", "#SBATCH --requeue"} <= set(lines)
 
 
 def test_slurm_requeues_what_was_stopped(stand_ins, tmp_path):
@@ -62,3 +84,85 @@ def test_tpu_vm_runs_what_is_installed(stand_ins, tmp_path):
         ["bash", ROOT / "launch/tpu_vm.sh", "a.toml"], cwd=tmp_path, capture_output=True, text=True, env=stand_ins.env
     )
     assert done.stdout == "simulate a.toml\n"
+
+
+COMMANDS = typer.main.get_command(app).commands
+
+
+def check_command(words):
+    """Whether there is such a command with such options, and such a configuration where it is one of ours."""
+    command = COMMANDS[words[0]]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word.partition("=")[0] for word in words[1:] if word.startswith("--")} <= options, words
+    for word in words[1:]:
+        if word.startswith("configs/"):
+            load_config(ROOT / word)
+
+
+def test_jobset():
+    job_set = yaml.safe_load((ROOT / "launch/jobset.yaml").read_text())
+    assert (job_set["apiVersion"], job_set["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    (replicated,) = job_set["spec"]["replicatedJobs"]
+    for name in (job_set["metadata"]["name"], replicated["name"]):
+        assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name)
+    job = replicated["template"]["spec"]
+    pod = job["template"]["spec"]
+    # Kubernetes takes a failure policy with this restart policy alone.
+    assert pod["restartPolicy"] == "Never"
+    codes = {
+        code: rule["action"]
+        for rule in job["podFailurePolicy"]["rules"]
+        if "onExitCodes" in rule
+        for code in rule["onExitCodes"]["values"]
+    }
+    assert codes == {75: "Ignore", 2: "FailJob", 4: "FailJob"}
+    (container,) = pod["containers"]
+    # One process uses all chips of its host, and one host holds the whole topology.
+    chips = math.prod(map(int, pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"].split("x")))
+    assert (replicated["replicas"], job["parallelism"], job["completions"]) == (1, 1, 1)
+    assert container["resources"]["limits"] == container["resources"]["requests"] == {"google.com/tpu": chips}
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounted.keys() == {volume["name"] for volume in pod["volumes"]}
+    check_command(container["args"])
+    assert container["args"][-1].startswith(f"{mounted['runs']}/")
+
+
+def test_image():
+    lines = [line.split() for line in (ROOT / "launch/Dockerfile").read_text().splitlines()]
+    copied = [source for words in lines if words[:1] == ["COPY"] for source in words[1:-1]]
+    assert copied and all((ROOT / source).exists() for source in copied)
+    assert ["ENTRYPOINT", '["dkjax"]'] in lines
+
+
+def test_sky():
+    task = yaml.safe_load((ROOT / "launch/sky.yaml").read_text())
+    assert task.keys() == {"name", "workdir", "resources", "envs", "run"}
+    shell, script, config = task["run"].split()
+    assert shell == "bash" and (ROOT / script).exists() and (ROOT / config).exists()
+    extras = set(task["envs"]["DKJAX_EXTRAS"].split(","))
+    assert extras <= set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+
+
+def documented():
+    """The lines of shell on the page, without comments."""
+    for code in re.findall(r"```bash\n(.*?)```", (ROOT / "docs/launch.md").read_text(), re.DOTALL):
+        yield from (shlex.split(line, comments=True) for line in code.splitlines())
+
+
+def test_page_names_what_there_is():
+    seen = set()
+    for words in documented():
+        if "--command" in words:
+            words = shlex.split(words[words.index("--command") + 1])
+        scripts = [number for number, word in enumerate(words) if word.startswith("launch/") and word.count(".s")]
+        if scripts:
+            assert (ROOT / words[scripts[0]]).exists()
+            words = words[scripts[0] + 1 :]
+            words = ["simulate", *words] if words[0].endswith(".toml") else words
+        elif words[0].endswith("dkjax"):
+            words = words[1:]
+        else:
+            continue
+        check_command(words)
+        seen.add(words[0])
+    assert seen == {"doctor", "simulate", "plan", "train", "encrypt"}

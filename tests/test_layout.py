@@ -13,6 +13,7 @@ PACKAGE = ROOT / "dkjax"
 ROOMS = (
     "errors",
     "files",
+    "machine",
     "reference",
     "config",
     "prng",
@@ -27,6 +28,7 @@ ROOMS = (
     "attacks",
     "report",
     "bench",
+    "doctor",
     "cli",
 )
 """From the top down: a room imports only rooms above it, and itself."""

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import dkjax
-from dkjax.bench import baselines, copies, machine
+from dkjax import machine
+from dkjax.bench import baselines, copies
 from dkjax.bench.timing import Contender, Timing, take_turns
 from dkjax.cipher import Scheme
 from dkjax.errors import ConfigError

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dkjax.bench import machine
+from dkjax import machine
 from dkjax.bench.timing import Timing, take_turns
 from dkjax.cipher import schemes
 from dkjax.data.pool import Pool

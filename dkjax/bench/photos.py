@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dkjax.bench import machine
+from dkjax import machine
 from dkjax.bench.timing import Timing, take_turns
 from dkjax.cipher import schemes
 from dkjax.collaborative.client import chunk_size

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import dkjax
-from dkjax.bench import machine
+from dkjax import machine
 from dkjax.bench.timing import take_turns
 from dkjax.config import TrainConfig
 from dkjax.models.vit import vit

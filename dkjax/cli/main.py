@@ -9,10 +9,13 @@ import typer
 import dkjax
 from dkjax.cli.bench import bench
 from dkjax.cli.convert import convert
+from dkjax.cli.doctor import doctor
 from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
+from dkjax.cli.export import export
 from dkjax.cli.inspect import inspect
 from dkjax.cli.options import taking_several
+from dkjax.cli.plan import plan
 from dkjax.cli.simulate import simulate
 from dkjax.cli.train import train
 from dkjax.cli.verify import verify
@@ -33,6 +36,9 @@ app.command()(verify)
 app.command()(convert)
 app.command(cls=taking_several("--data", "--test"))(train)
 app.command(cls=taking_several("--data"))(evaluate)
+app.command()(export)
+app.command()(plan)
+app.command()(doctor)
 app.add_typer(bench, name="bench")
 
 

@@ -1,14 +1,12 @@
 """What a simulation found, as plain JSON values: the schema of `results.json`."""
 
-import importlib.metadata
-import platform
 import statistics
 from typing import Any
 
-import jax
 import numpy as np
 from pydantic import BaseModel
 
+from dkjax import machine
 from dkjax.cipher import Scheme, key_space_bits
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 from dkjax.collaborative.arms import KEY_SHARING
@@ -85,12 +83,9 @@ def data_summary(setting: Setting) -> dict[str, Any]:
 
 def provenance(config: BaseModel) -> dict[str, Any]:
     """Say what was asked for and what it ran on."""
-    packages = ("dkjax", "jax", "jaxlib", "flax", "optax", "numpy")
-    device = jax.devices()[0]
     return {
         "config": resolved(config),
         "config_hash": config_hash(config),
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in packages},
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "versions": machine.versions(),
+        "device": machine.device(),
     }

@@ -134,7 +134,7 @@ def examine(
     results = read_json(workdir / "results.json")
     trained = load_trained(workdir)
     if results is None:
-        raise DataError(f"the training in {workdir} has not finished: give the same dkjax train again")
+        raise DataError(f"there is no finished dkjax train in {workdir}: give the command that began there again")
     names = list(data) or [one["name"] for one in results["test_sets"]]
     if not names:
         raise ConfigError(f"{workdir} was trained without a test set: say with --data what to test on")

@@ -24,9 +24,9 @@ from dkjax.config import ArmConfig, SimulationConfig
 from dkjax.data.pool import Pool
 from dkjax.files import read_json, write_json
 from dkjax.models.vit import Params, vit
-from dkjax.train.checkpoints import save_params
 from dkjax.train.loop import Trainer, make_trainer
 from dkjax.train.metrics import MetricsLog
+from dkjax.train.trained import Trained, save_trained
 
 SAMPLE_IMAGES = 64
 """Images of the first client kept, plain and as the server sees them, for the figure and for SSIM."""
@@ -131,7 +131,8 @@ def _run_arm(
             training_server, points = train_evaluated(training_server, steps, test_views, log, observer)
             curve += points
     assert training_server is not None  # there is at least one round
-    save_params(folder / "params", training_server.state.params)
+    params = training_server.state.params
+    save_trained(folder, Trained(trainer.model, params, setting.image_shape, setting.class_names))
     return {
         "test_accuracy": curve[-1]["test_accuracy"],
         "curve": curve,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -52,13 +52,16 @@ class Trainer:
         return initial_state(params, self.tx, self.mesh)
 
 
-def make_trainer(config: TrainConfig, model: Model, num_records: int) -> Trainer:
-    """Set up training on all devices there are.
+def make_trainer(
+    config: TrainConfig, model: Model, num_records: int, devices: Sequence[jax.Device] | None = None
+) -> Trainer:
+    """Set up training.
 
     Args:
         config: epochs, batch size, optimizer.
         model: the network.
         num_records: images in an epoch; what all clients together upload in one round.
+        devices: to train on; by default all there are.
 
     Returns:
         The trainer; nothing is compiled before its first step.
@@ -66,7 +69,7 @@ def make_trainer(config: TrainConfig, model: Model, num_records: int) -> Trainer
     Raises:
         ConfigError: the devices do not divide the batch.
     """
-    mesh = data_mesh(config.batch_size)
+    mesh = data_mesh(config.batch_size, devices)
     total_steps = max(1, config.epochs * num_records // config.batch_size)
     tx = optimizer(config, total_steps)
     return Trainer(

@@ -68,7 +68,10 @@ def load_trained(folder: Path) -> Trained:
     try:
         described = read_json(path)
         if described is None:
-            raise DataError(f"there is no trained model in {folder}: dkjax train puts one there when it has finished")
+            raise DataError(
+                f"there is no trained model in {folder}: dkjax train puts one there when it has finished, and dkjax "
+                "simulate into each of its folders arms/NAME/run-N"
+            )
         model = Model(**described["model"])
         height, width, channels = described["image_shape"]
         class_names = tuple(described["class_names"])

@@ -17,7 +17,8 @@ COMMAND = [sys.executable, "-c", "from dkjax.cli.main import main; main()"]
 def test_help(option: str) -> None:
     result = CliRunner().invoke(app, [option])
     assert (result.exit_code, result.stderr) == (0, "")
-    for word in ("simulate", "encrypt", "inspect", "verify", "convert", "train", "evaluate", "bench", "--version"):
+    commands = ("simulate", "encrypt", "inspect", "verify", "convert", "train", "evaluate", "export", "plan")
+    for word in (*commands, "doctor", "bench", "--version"):
         assert word in result.stdout
 
 
@@ -45,10 +46,13 @@ def test_without_a_command_help_is_shown() -> None:
         "import dkjax; dir(dkjax)",
         "from dkjax.cli.main import app; app(['--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['simulate', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['doctor', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['encrypt', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['evaluate', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['export', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['inspect', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['verify', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['plan', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['train', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['bench', 'encrypt', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['convert', '--help'], standalone_mode=False)",

@@ -22,6 +22,7 @@ from dkjax.models.vit import vit
 from dkjax.train.checkpoints import load_params
 from dkjax.train.loop import make_trainer
 from dkjax.train.mesh import data_mesh, replicated
+from dkjax.train.trained import load_trained
 
 ARMS = ("plain", "disposable", "client_key", "shared_key", "shared_key-adapted")
 RUNS = 2
@@ -163,6 +164,9 @@ def test_each_run_keeps_its_files(whole: dict) -> None:
             assert np.array_equal(plain, uploaded) == (name == "plain")
             np.testing.assert_array_equal(*(np.sort(a.reshape(len(a), -1)) for a in (plain, uploaded)))
             assert all(np.isfinite(leaf).all() for leaf in restored(folder / "params"))
+            trained = load_trained(folder)
+            assert trained.image_shape == tuple(whole["results"]["data"]["image_shape"])
+            assert trained.class_names == tuple(whole["results"]["data"]["class_names"])
 
 
 def test_the_adapted_arm_is_the_plain_arm(whole: dict) -> None:

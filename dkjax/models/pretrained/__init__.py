@@ -5,7 +5,7 @@
 """
 
 from dkjax.models.pretrained.checkpoint import Description
-from dkjax.models.pretrained.export import FORMATS, export_params
+from dkjax.models.pretrained.export import FORMATS, Format, export_params, how_to_load
 from dkjax.models.pretrained.load import IMAGENET_MEAN, IMAGENET_STD, describe, load_pretrained
 from dkjax.models.pretrained.position import resize_position_embedding
 from dkjax.models.pretrained.report import Report
@@ -16,9 +16,11 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "Description",
+    "Format",
     "Report",
     "describe",
     "export_params",
+    "how_to_load",
     "load_pretrained",
     "resize_position_embedding",
     "timm_arguments",

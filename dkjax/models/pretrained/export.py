@@ -85,6 +85,36 @@ def export_params(
     return path
 
 
+def how_to_load(path: Path | str, model: Model, image_shape: tuple[int, int, int], *, to: Format) -> str:
+    """Say in Python how others load what `export_params` wrote.
+
+    Args:
+        path: what it wrote.
+        model: what was written.
+        image_shape: (H, W, C) of one image.
+        to: the format.
+
+    Returns:
+        Statements on one line, without the imports of the modules that they name, after which `network` computes the
+        logits: of float[n, C, H, W] where it is PyTorch's, of float32[n, H, W, C] for `stablehlo`.
+
+    Raises:
+        ConfigError: timm, which reads `npz` and `safetensors`, has no such model.
+
+    Guarantees:
+        - The network loaded so gives the model's logits (test_loads_as_how_to_load_says,
+          test_stablehlo_loads_by_the_line_that_is_printed).
+    """
+    name = str(path)
+    if to == "hf":
+        return f"network = transformers.AutoModelForImageClassification.from_pretrained({name!r})"
+    if to == "stablehlo":
+        return f"network = jax.export.deserialize(bytearray(pathlib.Path({name!r}).read_bytes())).call"
+    arguments = ", ".join(f"{key}={value!r}" for key, value in timm_arguments(model, image_shape).items())
+    load = f"load_pretrained({name!r})" if to == "npz" else f"load_state_dict(safetensors.torch.load_file({name!r}))"
+    return f"network = timm.models.VisionTransformer({arguments}); network.{load}"
+
+
 def _flat(params: Params, model: Model, image_shape: tuple[int, int, int]) -> Arrays:
     """The parameters by their names, in the order of the model's, once they are known to be the model's."""
     expected = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))

@@ -19,6 +19,7 @@ from dkjax.models.pretrained import (
     IMAGENET_STD,
     describe,
     export_params,
+    how_to_load,
     load_pretrained,
     resize_position_embedding,
     timm_arguments,
@@ -234,6 +235,20 @@ def test_transformers_prepares_images_as_dkjax_does(tmp_path, transformers):
     image = np.random.default_rng(0).integers(0, 256, IMAGE, np.uint8)
     prepared = np.asarray(processor(image, return_tensors="np")["pixel_values"])
     np.testing.assert_allclose(prepared[0].transpose(1, 2, 0), image / 127.5 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("image_shape", [SQUARE, IMAGE])
+@pytest.mark.parametrize("to", ["npz", "safetensors", "hf"])
+def test_loads_as_how_to_load_says(tmp_path, timm, transformers, to, image_shape):
+    import safetensors.torch
+
+    model = small()
+    params = random_params(model, image_shape)
+    path = export_params(params, model, image_shape, tmp_path / f"a.{to}", to=to)
+    names = {"timm": timm, "transformers": transformers, "safetensors": safetensors}
+    exec(how_to_load(path, model, image_shape, to=to), names)
+    images = random_images(image_shape)
+    np.testing.assert_allclose(model.apply(params, images), logits_of(names["network"].eval(), images), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("dynamo", [False, True])

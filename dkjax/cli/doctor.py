@@ -1,0 +1,71 @@
+"""`dkjax doctor`: what there is here, and which known traps it holds."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dkjax.cli.errors import for_people
+
+if TYPE_CHECKING:
+    from dkjax.doctor import Cluster, Facts
+
+
+@for_people
+def doctor(
+    context: typer.Context,
+    workdir: Annotated[Path, typer.Option(help="Where runs are to go.", metavar="DIR")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Say what dkjax finds here, and which known traps, with the way out of each.
+
+    Looks at this host alone and starts nothing. Exits with 1 if dkjax cannot work here, else with 0.
+    """
+    # To look at a GPU takes none of its memory from whoever is at work on it.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+    from dkjax.doctor import find_traps, gather
+
+    facts = gather(workdir, os.environ)
+    findings = find_traps(facts)
+    usable = not any(finding.unusable for finding in findings)
+    if as_json:
+        traps = [dataclasses.asdict(finding) for finding in findings]
+        typer.echo(json.dumps({"usable": usable, "traps": traps, "facts": dataclasses.asdict(facts)}))
+    else:
+        for name, text in _lines(facts):
+            typer.echo(f"{name:<10} {text}")
+        typer.echo()
+        for finding in findings:
+            typer.echo(f"{'UNUSABLE' if finding.unusable else 'trap'}: {finding.problem}\n  fix: {finding.fix}")
+        if not findings:
+            typer.echo("no known trap")
+    if not usable:
+        raise typer.Exit(1)
+
+
+def _lines(facts: "Facts") -> list[tuple[str, str]]:
+    devices = f"{facts.devices} x {facts.device_kind} ({facts.platform})" if facts.platform else "not started"
+    shm = "none" if facts.shm_bytes is None else f"{facts.shm_bytes / (1 << 30):,.1f} GiB"
+    return [
+        ("versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),
+        ("devices", f"{devices}; {facts.processes} process" + ("es" if facts.processes > 1 else "")),
+        ("cluster", _cluster(facts.cluster)),
+        ("cache", facts.compile_cache or "no compile cache; JAX_COMPILATION_CACHE_DIR=DIR keeps compiled programs"),
+        ("CPU", f"{facts.cpu_cores} cores, {facts.memory_bytes / (1 << 30):,.1f} GiB of memory, /dev/shm {shm}"),
+        (
+            "disk",
+            f"{facts.disk_free_bytes / (1 << 30):,.1f} of {facts.disk_bytes / (1 << 30):,.1f} GiB free in "
+            f"{facts.folder}",
+        ),
+    ]
+
+
+def _cluster(cluster: "Cluster | None") -> str:
+    if cluster is None:
+        return "none"
+    index = "" if cluster.index is None else f", this is number {cluster.index}"
+    return f"{cluster.kind}, {cluster.processes or 'unknown number of'} processes{index}"

@@ -1,0 +1,41 @@
+"""On what something ran: versions, devices and cores, as they stand beside results and measurements."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import dkjax
+
+REQUIRED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+"""Packages whose version may decide what a training comes to."""
+
+
+def versions(packages: Sequence[str] = REQUIRED) -> dict[str, str]:
+    """Return the versions of Python, dkjax and those of some packages that are installed."""
+    found = {"python": platform.python_version(), "dkjax": dkjax.__version__}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device() -> dict[str, Any]:
+    """Return the platform and kind of JAX's devices, and how many there are."""
+    import jax
+
+    first = jax.devices()[0]
+    return {"platform": first.platform, "kind": first.device_kind, "count": jax.device_count()}
+
+
+def cpu_cores() -> int:
+    """Return the number of CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def describe() -> dict[str, Any]:
+    """Return what stands beside a measurement: the device, the CPU cores, and the versions."""
+    return {"device": device(), "cpu_cores": cpu_cores(), "versions": versions((*REQUIRED, "torch"))}

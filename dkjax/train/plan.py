@@ -1,0 +1,219 @@
+"""What a training step needs, known before anything is run: it is compiled, for devices that may be absent.
+
+The program is that of `dkjax.train.loop.make_trainer`, for the shapes of one batch; neither an image nor a parameter
+is computed.
+"""
+
+import collections
+import dataclasses
+import math
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dkjax.config import TrainConfig
+from dkjax.errors import ConfigError, MissingPackageError
+from dkjax.models.vit import Model
+from dkjax.train.loop import make_trainer
+
+
+class Chip(NamedTuple):
+    """What the maker says of a chip.
+
+    Attributes:
+        memory_bytes: high-bandwidth memory.
+        flops: bfloat16 operations in a second, in which TPUs multiply float32 matrices too by default.
+        bandwidth: bytes of that memory read or written in a second.
+    """
+
+    memory_bytes: int
+    flops: float
+    bandwidth: float
+
+
+CHIPS: Mapping[str, Chip] = MappingProxyType(
+    {
+        "TPU v4": Chip(32 << 30, 275e12, 1228e9),
+        "TPU v5 lite": Chip(16 << 30, 197e12, 819e9),
+        "TPU v5": Chip(95 << 30, 459e12, 2765e9),
+        "TPU v6 lite": Chip(32 << 30, 918e12, 1640e9),
+    }
+)
+"""TPUs by JAX's name of the device; v5 lite is v5e, v5 is v5p, v6 lite is v6e. Source: cloud.google.com/tpu/docs."""
+
+_COLLECTIVE = re.compile(r" (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
+_QUIET = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What one training step needs. Where nothing else is said, numbers are of one device.
+
+    Attributes:
+        device_kind: JAX's name of the devices.
+        devices: how many there are.
+        batch_size: images of a step, over all devices.
+        image_shape: `(H, W, C)` of one image.
+        parameters: of the network.
+        argument_bytes: the training state, a batch's share and the dropout key.
+        temporary_bytes: activations and whatever else lives during a step.
+        output_bytes: what a step returns and does not write over its arguments.
+        program_bytes: the machine code.
+        memory_bytes: what there is; None where it is not known.
+        flops: floating point operations.
+        accessed_bytes: read and written.
+        least_seconds: below this no step can be, by the chip's arithmetic and memory bandwidth; None for devices
+            that are not in `CHIPS`.
+        estimated_seconds: the compiler's own estimate of a step; None where it makes none. Neither number knows
+            what the host does or what waits for the network.
+        collectives: how often each kind of communication between devices stands in the program.
+        compile_seconds: what compiling took, here.
+    """
+
+    device_kind: str
+    devices: int
+    batch_size: int
+    image_shape: tuple[int, int, int]
+    parameters: int
+    argument_bytes: int
+    temporary_bytes: int
+    output_bytes: int
+    program_bytes: int
+    memory_bytes: int | None
+    flops: float
+    accessed_bytes: float
+    least_seconds: float | None
+    estimated_seconds: float | None
+    collectives: dict[str, int]
+    compile_seconds: float
+
+    @property
+    def needed_bytes(self) -> int:
+        """Memory in use while a step runs; the next batch, already on its way, comes on top."""
+        return self.argument_bytes + self.temporary_bytes + self.output_bytes + self.program_bytes
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Over all devices, by the compiler's estimate or, without one, at best."""
+        seconds = self.estimated_seconds or self.least_seconds
+        return self.batch_size / seconds if seconds else None
+
+
+def plan_training(
+    config: TrainConfig,
+    model: Model,
+    image_shape: tuple[int, int, int],
+    devices: Sequence[jax.Device] | None = None,
+) -> Plan:
+    """Compile the training step and say what it needs.
+
+    Args:
+        config: batch size, optimizer.
+        model: the network.
+        image_shape: `(H, W, C)` of one image.
+        devices: to compile for, such as those of `topology_devices`; by default all there are.
+
+    Returns:
+        What the compiler found.
+
+    Raises:
+        ConfigError: the patch size does not divide the image, the devices do not divide the batch, or the compiler
+            found that the step does not fit into their memory.
+
+    Guarantees:
+        - the program is the one that training runs (`test_plan.py::test_is_the_program_that_trains`).
+        - nothing is computed (`test_plan.py::test_nothing_is_computed`).
+    """
+    trainer = make_trainer(config, model, config.batch_size, devices)
+    found = list(trainer.mesh.devices.flat)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    params = jax.eval_shape(lambda key: model.init(key, image_shape), key)
+    state = jax.eval_shape(trainer.start, params)
+    batch = {
+        "image": jax.ShapeDtypeStruct((config.batch_size, *image_shape), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
+    }
+    started = time.perf_counter()
+    try:
+        compiled = jax.jit(trainer.train_step, donate_argnums=0).lower(state, batch, key).compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        found_out = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".")
+        raise ConfigError(
+            f"a step of train.batch_size={config.batch_size} does not fit into {len(found)} x {found[0].device_kind}: "
+            f"choose a smaller batch, more devices, or model.dtype=bfloat16 (compiler: {found_out})"
+        ) from None
+    seconds = time.perf_counter() - started
+    memory: Any = compiled.memory_analysis()
+    costs: Any = compiled.cost_analysis()
+    chip = CHIPS.get(found[0].device_kind)
+    estimated = costs.get("optimal_seconds", 0)
+    return Plan(
+        device_kind=found[0].device_kind,
+        devices=len(found),
+        batch_size=config.batch_size,
+        image_shape=image_shape,
+        parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)),
+        argument_bytes=memory.argument_size_in_bytes,
+        temporary_bytes=memory.temp_size_in_bytes,
+        output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        program_bytes=memory.generated_code_size_in_bytes,
+        memory_bytes=chip.memory_bytes if chip else _memory(found[0]),
+        flops=costs["flops"],
+        accessed_bytes=costs["bytes accessed"],
+        least_seconds=max(costs["flops"] / chip.flops, costs["bytes accessed"] / chip.bandwidth) if chip else None,
+        # Every operation that the compiler has no time for counts -1 s; then the sum means nothing.
+        estimated_seconds=estimated if estimated > 0 else None,
+        collectives=dict(collections.Counter(_COLLECTIVE.findall(compiled.as_text() or ""))),
+        compile_seconds=seconds,
+    )
+
+
+def topology_devices(topology: str) -> list[jax.Device]:
+    """Name the devices of TPUs that need not be there, to compile for.
+
+    Args:
+        topology: a generation and the chips along each axis, such as `v5e:4x4`, `v6e:2x2` or `v5p:2x2x1`.
+
+    Returns:
+        The devices; nothing can be run on them.
+
+    Raises:
+        ConfigError: there is no such topology.
+        MissingPackageError: the TPU compiler is not installed.
+    """
+    from jax.experimental import topologies
+
+    # The compiler asks Google's metadata server where it is, and waits, unless all is said beforehand.
+    added = {name: value for name, value in _QUIET.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        devices: list[Any] = list(topologies.get_topology_desc(topology, "tpu").devices)
+    except RuntimeError as error:
+        if "TPU support not installed" in str(error):
+            raise MissingPackageError(
+                'programs for TPUs are compiled by libtpu, which is not installed: pip install "dkjax[tpu]"'
+            ) from None
+        raise ConfigError(
+            f"there is no TPU topology {topology!r}: expected a generation and the chips along each axis, such as "
+            f"v5e:4x4, v6e:2x4 or v5p:2x2x1 ({str(error).splitlines()[0]})"
+        ) from None
+    finally:
+        for name in added:
+            del os.environ[name]
+    if any(device.core_on_chip for device in devices):
+        # JAX lays meshes of chips alone out over TPUs that have two cores on a chip; here it names the cores.
+        raise ConfigError(f"no plan can be made for {topology}: a device is half a chip there; try v5e, v5p or v6e")
+    return devices
+
+
+def _memory(device: jax.Device) -> int | None:
+    """Memory of a device at hand; CPUs do not say."""
+    return (device.memory_stats() or {}).get("bytes_limit") if device.platform == "gpu" else None

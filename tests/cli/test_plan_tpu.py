@@ -1,0 +1,61 @@
+"""Every shipped recipe planned for TPUs, with their compiler; needs `jax[tpu]`, not a TPU."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from dkjax.cli.main import app
+
+pytestmark = pytest.mark.tpu
+
+ROOT = Path(__file__).parents[2]
+SHAPES = {"quickstart": "32,32,1", "fashion_mnist": "28,28,1"}
+
+
+@pytest.fixture(autouse=True)
+def compiler() -> None:
+    pytest.importorskip("libtpu")
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["plan", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("topology", "kind", "memory"), [("v5e:2x2", "TPU v5 lite", 16), ("v6e:2x2", "TPU v6 lite", 32)]
+)
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)
+def test_recipes(config: Path, topology: str, kind: str, memory: int) -> None:
+    shape = SHAPES[config.stem]
+    result = run(str(config), "--topology", topology, "--image-shape", shape, "--classes", "10", "--json")
+    assert (result.exit_code, result.exception) == (0, None), result.stderr
+    planned = json.loads(result.stdout)
+    assert (planned["device_kind"], planned["devices"], planned["memory_bytes"]) == (kind, 4, memory << 30)
+    assert 0 < planned["needed_bytes"] < planned["memory_bytes"] / 10
+    assert 0 < planned["least_seconds"] < 1e-2
+    assert planned["estimated_seconds"] is None or 0 < planned["estimated_seconds"] < 1e-2
+    assert planned["images_per_second"] > 10_000
+    # The gradients, added up over the chips; nothing else travels.
+    assert planned["collectives"].keys() == {"all-reduce"}
+
+
+def test_sixteen_chips_and_what_does_not_fit() -> None:
+    config = str(ROOT / "configs" / "quickstart.toml")
+    result = run(config, "--topology", "v5e:4x4", "--set", "train.batch_size=32")
+    assert result.stdout.startswith("16 x TPU v5 lite; 32 images of 32 x 32 x 1 a step, 2 a device; ")
+    assert " of 16.00 GiB: arguments " in result.stdout
+    result = run(config, "--topology", "v5e:2x2", "--set", "train.batch_size=16777216")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "train.batch_size=16777216 does not fit into 4 x TPU v5 lite: choose a smaller batch" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("topology", ["v5e", "v5e:3", "v0:2x2", "v4:2x2x1"])
+def test_topologies_that_are_none(topology: str) -> None:
+    result = run(str(ROOT / "configs" / "quickstart.toml"), "--topology", topology)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert topology in result.stderr and "v5e" in result.stderr
+    assert result.stderr.startswith("dkjax: ") and result.stderr.count("\n") == 1

@@ -1,0 +1,65 @@
+"""Plans: the numbers are those of the program that trains, and come without running anything."""
+
+import jax
+import numpy as np
+import pytest
+
+from dkjax.config import TrainConfig
+from dkjax.errors import ConfigError
+from dkjax.models.vit import vit
+from dkjax.train.loop import make_trainer
+from dkjax.train.plan import Plan, plan_training
+
+MODEL = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=8)
+CONFIG, SHAPE = TrainConfig(batch_size=8), (8, 12, 3)
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    return plan_training(CONFIG, MODEL, SHAPE)
+
+
+def test_is_the_program_that_trains(planned: Plan) -> None:
+    trainer = make_trainer(CONFIG, MODEL, CONFIG.batch_size)
+    key = jax.random.key(0)
+    state = trainer.start(MODEL.init(key, SHAPE))
+    batch = {"image": np.zeros((8, *SHAPE), np.uint8), "label": np.zeros(8, np.int32)}
+    compiled = trainer.train_step.lower(state, batch, key).compile()
+    costs, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    assert (planned.flops, planned.accessed_bytes) == (costs["flops"], costs["bytes accessed"])
+    assert planned.argument_bytes == memory.argument_size_in_bytes
+    assert planned.temporary_bytes == memory.temp_size_in_bytes
+
+
+def test_counts(planned: Plan) -> None:
+    params = jax.eval_shape(lambda key: MODEL.init(key, SHAPE), jax.random.key(0))
+    assert planned.parameters == sum(leaf.size for leaf in jax.tree.leaves(params))
+    # Parameters and AdamW's two moments, and a quarter of the batch.
+    assert planned.argument_bytes >= 3 * 4 * planned.parameters + 8 * 8 * 12 * 3 // 4
+    assert planned.output_bytes < planned.argument_bytes / 10  # the state is written over itself
+    assert (planned.devices, planned.batch_size, planned.image_shape) == (4, 8, SHAPE)
+    assert planned.collectives.keys() == {"all-reduce"}
+    assert planned.needed_bytes >= planned.argument_bytes + planned.temporary_bytes
+
+
+def test_one_device_needs_no_communication() -> None:
+    planned = plan_training(CONFIG, MODEL, SHAPE, jax.devices()[:1])
+    assert (planned.devices, planned.collectives) == (1, {})
+
+
+def test_no_time_for_cpus(planned: Plan) -> None:
+    assert (planned.estimated_seconds, planned.least_seconds, planned.images_per_second) == (None, None, None)
+
+
+def test_nothing_is_computed() -> None:
+    """A network whose parameters alone would fill more than a terabyte."""
+    model = vit("mu", patch_size=4, num_classes=3, width=1 << 17, heads=2, mlp_dim=1 << 20)
+    planned = plan_training(CONFIG, model, SHAPE, jax.devices()[:1])
+    assert planned.argument_bytes > 4 * planned.parameters > 1 << 40
+
+
+def test_what_does_not_fit() -> None:
+    with pytest.raises(ConfigError, match=r"^train.batch_size=6 cannot be divided among 4 devices$"):
+        plan_training(TrainConfig(batch_size=6), MODEL, SHAPE)
+    with pytest.raises(ConfigError, match="patch_size=4 does not divide"):
+        plan_training(CONFIG, MODEL, (8, 10, 3))
