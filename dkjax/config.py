@@ -258,6 +258,8 @@ class TrainConfig(_Section):
     runs: PositiveInt = 1
     evaluations: PositiveInt = 5
     log_every: PositiveInt = 20
+    checkpoint_every: NonNegativeInt = 500
+    keep_checkpoints: PositiveInt = 3
 
 
 class ArmConfig(_Section):

@@ -66,6 +66,10 @@ class TerminalObserver(Observer):
         """Say something a person should know."""
         self._say(f"note: {text}")
 
+    def warning(self, text: str) -> None:
+        """Say what is wrong."""
+        self._say(f"warning: {text}")
+
     def run_started(self, arm: str, run: int, runs: int, total_steps: int) -> None:
         """Begin a bar."""
         self._started = time.perf_counter()

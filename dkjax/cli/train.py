@@ -40,7 +40,8 @@ def train(
     They are checked whole, then read where they lie. They must agree in classes, image size and block size. Writes a
     model, results.json and metrics.jsonl.
 
-    A finished training is not done again; a stopped one begins anew.
+    A finished training is not done again. A stopped or killed one goes on from its newest checkpoint and ends as if it
+    had not been stopped.
     """
     from dkjax.config import ServerConfig, load_as
 

@@ -3,18 +3,17 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from dkjax.collaborative import server
 from dkjax.collaborative.observer import Observer
 from dkjax.collaborative.server import Server
 from dkjax.data.source import Indexed
-from dkjax.train.loop import evaluate
+from dkjax.train.loop import evaluate, finite_metrics
 from dkjax.train.metrics import MetricsLog, Progress
-
-Point = dict[str, Any]
-"""`step`, `epoch` and `test_accuracy` by the name of the test set."""
+from dkjax.train.resume import UNTOLD, Checkpoints, History
+from dkjax.train.state import TrainState
+from dkjax.train.step import Metrics
 
 
 def train_evaluated(
@@ -23,40 +22,65 @@ def train_evaluated(
     test_sets: Mapping[str, Indexed],
     log: MetricsLog,
     observer: Observer,
-    note: Callable[[Progress], None] = lambda progress: None,
-) -> tuple[Server, list[Point]]:
+    begun: History = UNTOLD,
+    checkpoints: Checkpoints | None = None,
+) -> tuple[Server, History]:
     """Take training steps on what a server has received, and evaluate it `train.evaluations` times on the way.
 
     Args:
         start: where the server stands; its training state is given up.
-        steps: which steps of the whole training; the model is evaluated after the last in any case.
+        steps: which steps of the whole training; the model is evaluated after the last in any case. The server may
+            have taken some of them, and `begun` is then what came of those.
         test_sets: what to evaluate on, by name.
         log: where every report and evaluation is written.
         observer: told the same.
-        note: called with every report.
+        begun: what has been found on the way so far.
+        checkpoints: where the training is kept on its way, if it is to be stopped and gone on with.
 
     Returns:
-        The server after the last step, and what each evaluation found.
+        The server after the last step, and what was found on the way.
 
     Raises:
         NonFiniteLossError: training diverged.
         ConfigError: the weights of the clients do not fit what has been received.
+        StoppedError: `checkpoints` were asked to stop.
     """
-    trainer, stand, points = start.trainer, start, []
+    trainer, stand, history = start.trainer, start, begun
 
     def report(progress: Progress) -> None:
+        nonlocal history
         log.write(**dataclasses.asdict(progress))
         observer.training(progress)
-        note(progress)
+        history = dataclasses.replace(history, last=progress, unreported=())
 
+    def after_step(step: int, state: TrainState, unreported: Sequence[Metrics]) -> None:
+        if checkpoints is not None:
+            checkpoints.after_step(step, state, lambda: so_far(finite_metrics(unreported, step)))
+
+    def so_far(unreported: tuple[Metrics, ...] = ()) -> History:
+        return dataclasses.replace(history, unreported=unreported, log_bytes=log.num_bytes)
+
+    taken = int(start.state.step)
     for part in between_evaluations(steps, trainer.total_steps, trainer.config.evaluations):
-        stand = server.train(stand, part, report)
-        accuracy = evaluate(trainer, stand.state.params, test_sets)
+        if any(point["step"] == part.stop for point in begun.curve):
+            continue
+        left = range(max(taken, part.start), part.stop)
+        stand = server.train(stand, left, report, history.unreported, after_step)
+        state = stand.state
+
+        def stop_if_asked(step: int = part.stop, state: TrainState = state) -> None:
+            if checkpoints is not None:
+                checkpoints.stop_if_asked(step, state, so_far)
+
+        accuracy = evaluate(trainer, state.params, test_sets, stop_if_asked)
         epoch = part.stop * trainer.config.epochs / trainer.total_steps
-        points.append({"step": part.stop, "epoch": round(epoch, 3), "test_accuracy": accuracy})
-        log.write(**points[-1])
+        point = {"step": part.stop, "epoch": round(epoch, 3), "test_accuracy": accuracy}
+        history = dataclasses.replace(history, curve=(*history.curve, point))
+        log.write(**point)
         observer.evaluated(epoch, accuracy)
-    return stand, points
+        if checkpoints is not None:
+            checkpoints.after_evaluation(part.stop, state, so_far)
+    return stand, history
 
 
 def between_evaluations(steps: range, total_steps: int, evaluations: int) -> list[range]:

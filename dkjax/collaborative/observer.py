@@ -18,6 +18,9 @@ class Observer:
     def note(self, text: str) -> None:
         """There is something a person should know."""
 
+    def warning(self, text: str) -> None:
+        """Something is wrong that does not keep the work from being done."""
+
     def run_started(self, arm: str, run: int, runs: int, total_steps: int) -> None:
         """Run `run` of `runs` (from 1) of an arm begins."""
 

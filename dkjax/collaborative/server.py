@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 
@@ -15,6 +15,7 @@ from dkjax.train import loop
 from dkjax.train.loop import Trainer
 from dkjax.train.metrics import Progress
 from dkjax.train.state import TrainState
+from dkjax.train.step import Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +39,16 @@ class Server:
     records: Pool | None = None
 
 
-def start(trainer: Trainer, params: Any, *, order_seed: int, prng_key: jax.Array) -> Server:
+def start(trainer: Trainer, state: TrainState, *, order_seed: int, prng_key: jax.Array) -> Server:
     """Return a server that has received nothing yet.
 
     Args:
         trainer: from `dkjax.train.loop.make_trainer`.
-        params: the parameters to start from; they stay untouched.
+        state: where training starts, such as `trainer.start(params)`, or goes on.
         order_seed: of the order of the records.
         prng_key: a typed key for dropout, of no kin to any cipher key.
     """
-    return Server(trainer, trainer.start(params), order_seed, prng_key)
+    return Server(trainer, state, order_seed, prng_key)
 
 
 def receive(server: Server, uploads: Sequence[Upload], keep: Literal["all", "newest"] = "all") -> Server:
@@ -69,13 +70,21 @@ def receive(server: Server, uploads: Sequence[Upload], keep: Literal["all", "new
     return dataclasses.replace(server, uploads=kept, records=pool)
 
 
-def train(server: Server, steps: range, report: Callable[[Progress], None] = lambda progress: None) -> Server:
+def train(
+    server: Server,
+    steps: range,
+    report: Callable[[Progress], None] = lambda progress: None,
+    unreported: Sequence[Metrics] = (),
+    after_step: Callable[[int, TrainState, Sequence[Metrics]], None] = lambda step, state, unreported: None,
+) -> Server:
     """Take training steps on what has been received.
 
     Args:
         server: where the server stands; its training state is given up.
         steps: which steps of the whole training.
         report: called with the progress now and then.
+        unreported: as for `dkjax.train.loop.train`.
+        after_step: likewise.
 
     Returns:
         The server after the last of the steps.
@@ -88,7 +97,9 @@ def train(server: Server, steps: range, report: Callable[[Progress], None] = lam
     if server.records is None:
         raise DataError("there is nothing to train on: no client has uploaded anything")
     order = order_of(server)
-    state = loop.train(server.trainer, server.state, server.records, order, steps, server.prng_key, report)
+    state = loop.train(
+        server.trainer, server.state, server.records, order, steps, server.prng_key, report, unreported, after_step
+    )
     return dataclasses.replace(server, state=state)
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ from dkjax.collaborative.merging import Merged, merge
 from dkjax.collaborative.observer import Observer
 from dkjax.collaborative.results import provenance
 from dkjax.collaborative.workdir import open_workdir
-from dkjax.config import ServerConfig, TrainConfig, parse_as
+from dkjax.config import ServerConfig, TrainConfig, config_hash, parse_as
 from dkjax.data.store import EncryptedDataSet, open_data_set
 from dkjax.data.store.verify import require_whole
 from dkjax.errors import ConfigError, DataError
 from dkjax.files import read_json, write_json
 from dkjax.models.vit import Model, Params, vit
 from dkjax.train.loop import Trainer, make_trainer, named_rightly
-from dkjax.train.metrics import MetricsLog, Progress
+from dkjax.train.mesh import replicated
+from dkjax.train.metrics import MetricsLog
+from dkjax.train.resume import UNTOLD, Checkpoints
+from dkjax.train.stopping import signals_polled
 from dkjax.train.trained import Trained, load_trained, save_trained
 
 RUN = "training"
@@ -43,7 +46,7 @@ def serve(
     """Train a ViT on encrypted data sets, where they lie.
 
     Every byte of the data sets is checked before the folder is touched and before the first step. Stopped before the
-    end, the same call begins the training anew; finished, it returns the results as they are.
+    end, the same call goes on from the newest checkpoint; finished, it returns the results as they are.
 
     Args:
         config: the model and its training.
@@ -62,8 +65,11 @@ def serve(
             something else.
         DataError: a data set is missing or damaged, or two of them do not agree.
         NonFiniteLossError: training diverged.
+        StoppedError: SIGINT or SIGTERM came while it trained; a checkpoint is on the disk.
 
     Guarantees:
+        - stopped or killed at any step, the same call ends with the same parameters, to the bit, and the same results
+          (`test_resume.py`).
         - trained on the data sets of a simulation's arm, the parameters are that arm's, to the bit
           (`test_serving.py::test_equals_the_simulation`).
         - the order in which data sets are named does not matter (`test_serving.py::test_any_order_of_names`).
@@ -91,8 +97,9 @@ def serve(
     notes += _notes(merged, held_out, config)
     for note in notes:
         observer.note(note)
-    with open_workdir(workdir, config, inputs):
-        results = _train(trainer, start, merged, test_sets, workdir, observer)
+    with open_workdir(workdir, config, inputs), signals_polled() as stop_asked:
+        run = {"config_hash": config_hash(config), **inputs}
+        results = _train(trainer, start, merged, test_sets, workdir, observer, run, stop_asked)
         results |= {
             "test_sets": [{"name": name, "images": len(records)} for name, records in test_sets.items()],
             "test_all": test_all,
@@ -173,25 +180,45 @@ def _train(
     test_sets: dict[str, Any],
     workdir: Path,
     observer: Observer,
+    run: dict[str, Any],
+    stop_asked: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Train from the beginning, keep the model, and say what came of it."""
+    """Train from the newest checkpoint or from the beginning, keep the model, and say what came of it."""
     started = time.perf_counter()
-    last: list[Progress] = []
     observer.run_started(RUN, 1, 1, trainer.total_steps)
-    seed = trainer.config.seed
-    init_key, dropout_key = jax.random.split(jax.random.key(seed))
-    params = trainer.model.init(init_key, merged.image_shape) if start is None else start
-    stand = server.receive(server.start(trainer, params, order_seed=seed, prng_key=dropout_key), merged.uploads)
-    with MetricsLog(workdir / "metrics.jsonl") as log:
-        steps = range(trainer.total_steps)
-        stand, curve = train_evaluated(stand, steps, test_sets, log, observer, lambda progress: last.append(progress))
+    config = trainer.config
+    init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
+    checkpoints = Checkpoints(
+        workdir / "checkpoints",
+        run,
+        every=config.checkpoint_every,
+        keep=config.keep_checkpoints,
+        stop_asked=stop_asked,
+        warn=observer.warning,
+    )
+    with checkpoints:
+        like = trainer.state_like(jax.eval_shape(lambda: trainer.model.init(init_key, merged.image_shape)))
+        found = checkpoints.newest(like, replicated(trainer.mesh))
+        if found is None:
+            params = trainer.model.init(init_key, merged.image_shape) if start is None else start
+            state, history = trainer.start(params), UNTOLD
+        else:
+            state, history = found
+            observer.note(f"going on after step {int(state.step)} of {trainer.total_steps}")
+        stand = server.receive(
+            server.start(trainer, state, order_seed=config.seed, prng_key=dropout_key), merged.uploads
+        )
+        with MetricsLog(workdir / "metrics.jsonl", history.log_bytes) as log:
+            steps = range(trainer.total_steps)
+            stand, history = train_evaluated(stand, steps, test_sets, log, observer, history, checkpoints)
     save_trained(workdir, Trained(trainer.model, stand.state.params, merged.image_shape, merged.class_names))
-    accuracy = curve[-1]["test_accuracy"]
+    assert history.last is not None  # the last step is always reported
+    accuracy = history.curve[-1]["test_accuracy"]
     observer.run_finished(RUN, 1, accuracy)
     return {
         "test_accuracy": accuracy,
-        "train": {"steps": trainer.total_steps, "loss": last[-1].loss, "accuracy": last[-1].accuracy},
-        "curve": curve,
+        "train": {"steps": trainer.total_steps, "loss": history.last.loss, "accuracy": history.last.accuracy},
+        "curve": list(history.curve),
         "seconds": round(time.perf_counter() - started, 3),
     }
 

@@ -13,7 +13,7 @@ from dkjax.collaborative import server
 from dkjax.collaborative.arms import rounds_of_arm
 from dkjax.collaborative.client import HandOver, upload
 from dkjax.collaborative.configured import load_start, make_ratchet
-from dkjax.collaborative.curve import Point, train_evaluated
+from dkjax.collaborative.curve import train_evaluated
 from dkjax.collaborative.observer import Observer
 from dkjax.collaborative.on_disk import upload_to
 from dkjax.collaborative.results import arm_summary, data_summary, provenance
@@ -100,7 +100,7 @@ def _run_arm(
     training_server: server.Server | None = None
     upload_bytes, encrypt_seconds, ssim = 0, 0.0, None
     test_views: dict[str, Pool] = {}
-    curve: list[Point] = []
+    curve: list[dict[str, Any]] = []
     hand_over: HandOver = upload
     if config.store.on_disk:
         # What a stopped run left is of no use: its keys are gone, and this one draws others.
@@ -125,11 +125,11 @@ def _run_arm(
                 init_key, dropout_key = jax.random.split(jax.random.key(seed))
                 start = trainer.model.init(init_key, setting.image_shape) if pretrained is None else pretrained
                 params = this_round.adapt(start)
-                training_server = server.start(trainer, params, order_seed=seed, prng_key=dropout_key)
+                training_server = server.start(trainer, trainer.start(params), order_seed=seed, prng_key=dropout_key)
             training_server = server.receive(training_server, this_round.uploads, config.clients.train_on)
             steps = range(*(trainer.total_steps * edge // rounds for edge in (number - 1, number)))
-            training_server, points = train_evaluated(training_server, steps, test_views, log, observer)
-            curve += points
+            training_server, history = train_evaluated(training_server, steps, test_views, log, observer)
+            curve += history.curve
     assert training_server is not None  # there is at least one round
     params = training_server.state.params
     save_trained(folder, Trained(trainer.model, params, setting.image_shape, setting.class_names))

@@ -39,7 +39,7 @@ def load_params(path: Path, like: Any, sharding: jax.sharding.Sharding) -> Any:
 
     if not path.is_dir():
         raise DataError(f"there are no parameters in {path}")
-    target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like)
+    target = placed(like, sharding)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             # Orbax reads an array into another shape by complaining at length and in the background.
@@ -47,6 +47,11 @@ def load_params(path: Path, like: Any, sharding: jax.sharding.Sharding) -> Any:
             return checkpointer.restore(path.absolute(), target)
     except (ValueError, KeyError, OSError, AttributeError) as error:
         raise DataError(f"the parameters in {path} are not those of this model: {str(error).splitlines()[0]}") from None
+
+
+def placed(like: Any, sharding: jax.sharding.Sharding) -> Any:
+    """Return shapes and dtypes with the sharding that Orbax is to restore them with, whatever they were saved from."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like)
 
 
 def _check_shapes(saved: Any, expected: Any) -> None:

@@ -51,6 +51,10 @@ class Trainer:
         """Return the state before the first step, from parameters that stay untouched."""
         return initial_state(params, self.tx, self.mesh)
 
+    def state_like(self, params: Any) -> TrainState:
+        """Return shapes and dtypes of the state, from parameters or their shapes; nothing is computed."""
+        return jax.eval_shape(self.start, params)
+
 
 def make_trainer(
     config: TrainConfig, model: Model, num_records: int, devices: Sequence[jax.Device] | None = None
@@ -92,6 +96,8 @@ def train(
     steps: range,
     prng_key: jax.Array,
     report: Callable[[Progress], None] = lambda progress: None,
+    unreported: Sequence[Metrics] = (),
+    after_step: Callable[[int, TrainState, Sequence[Metrics]], None] = lambda step, state, unreported: None,
 ) -> TrainState:
     """Take some training steps.
 
@@ -106,6 +112,10 @@ def train(
         steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
         prng_key: the root of the dropout keys.
         report: called every `config.log_every` steps and after the last.
+        unreported: metrics of the steps right before `steps` that no report has told of; they count in the first.
+        after_step: called after every step, and after its report if there is one, with the number of steps taken so
+            far, the state, which the next step gives up, and the metrics since the last report. What it raises ends
+            the training.
 
     Returns:
         The state after the last step.
@@ -115,71 +125,98 @@ def train(
         DataError: there are no records.
     """
     batch_size = trainer.config.batch_size
-    pending: list[Metrics] = []
-    since = time.perf_counter()
+    pending = list(unreported)
+    taken, since = 0, time.perf_counter()
     batches = training_batches(records, order, steps, batch_sharding(trainer.mesh))
     for step, batch in zip(steps, batches, strict=True):
         state, metrics = trainer.train_step(state, batch, prng_key)
         pending.append(metrics)
+        taken += 1
         if len(pending) == trainer.config.log_every or step == steps[-1]:
-            losses, accuracies = _fetch(pending, first_step=step + 1 - len(pending))
+            finite = finite_metrics(pending, step + 1)
             now = time.perf_counter()
             report(
                 Progress(
                     step=step + 1,
                     total_steps=trainer.total_steps,
-                    loss=float(losses.mean()),
-                    accuracy=float(accuracies.mean()),
+                    loss=_mean(finite, "loss"),
+                    accuracy=_mean(finite, "accuracy"),
                     learning_rate=float(trainer.learning_rate(step)),
-                    images_per_second=len(pending) * batch_size / (now - since),
+                    images_per_second=taken * batch_size / (now - since),
                 )
             )
-            pending, since = [], now
+            pending, taken, since = [], 0, now
+        after_step(step + 1, state, pending)
     return state
 
 
-def evaluate(trainer: Trainer, params: Any, test_views: Mapping[str, Indexed]) -> dict[str, float]:
+def evaluate(
+    trainer: Trainer,
+    params: Any,
+    test_views: Mapping[str, Indexed],
+    after_batch: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
     """Measure accuracy; every image counts once.
 
     Args:
         trainer: from `make_trainer`.
         params: the model's parameters.
         test_views: the test set as it is seen in different ways, by name.
+        after_batch: called after every batch; what it raises ends the evaluation.
 
     Returns:
         The share of images named rightly, 0 to 1, by name.
     """
     return {
-        name: int(named_rightly(trainer, params, records).sum()) / len(records) for name, records in test_views.items()
+        name: int(named_rightly(trainer, params, records, after_batch).sum()) / len(records)
+        for name, records in test_views.items()
     }
 
 
-def named_rightly(trainer: Trainer, params: Any, records: Indexed) -> np.ndarray:
+def named_rightly(
+    trainer: Trainer, params: Any, records: Indexed, after_batch: Callable[[], None] = lambda: None
+) -> np.ndarray:
     """Count the images of each class that the model names rightly; every image counts once.
 
     Args:
         trainer: from `make_trainer`.
         params: the model's parameters.
         records: what to test on.
+        after_batch: as for `evaluate`.
 
     Returns:
         int64[num_classes].
     """
     batches = evaluation_batches(records, trainer.config.batch_size, batch_sharding(trainer.mesh))
-    counts = jax.device_get([trainer.eval_step(params, batch) for batch in batches])
-    return np.asarray(counts, np.int64).sum(axis=0)
+    counts = []
+    for batch in batches:
+        counts.append(trainer.eval_step(params, batch))
+        after_batch()
+    return np.asarray(jax.device_get(counts), np.int64).sum(axis=0)
 
 
-def _fetch(pending: list[Metrics], first_step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bring metrics to the host, and stop at the first loss that is not finite."""
-    fetched = jax.device_get(pending)
-    losses = np.array([metrics["loss"] for metrics in fetched])
-    accuracies = np.array([metrics["accuracy"] for metrics in fetched])
-    finite = np.isfinite(losses)
-    if not finite.all():
-        bad = int(np.argmin(finite))
-        raise NonFiniteLossError(
-            f"the loss of training step {first_step + bad} (counted from 0) is {losses[bad]}: lower "
-            "train.learning_rate, or set train.clip_norm"
-        )
-    return losses, accuracies
+def finite_metrics(metrics: Sequence[Metrics], step: int) -> tuple[Metrics, ...]:
+    """Bring metrics to the host.
+
+    Args:
+        metrics: of consecutive steps.
+        step: how many steps had been taken after the last of them.
+
+    Returns:
+        The same, float32[] each.
+
+    Raises:
+        NonFiniteLossError: with the first step whose loss was infinite or not a number.
+    """
+    fetched = jax.device_get(tuple(metrics))
+    for taken, one in enumerate(fetched, step - len(fetched)):
+        if not np.isfinite(one["loss"]):
+            raise NonFiniteLossError(
+                f"the loss of training step {taken} (counted from 0) is {one['loss']}: lower train.learning_rate, or "
+                "set train.clip_norm"
+            )
+    return fetched
+
+
+def _mean(metrics: Sequence[Metrics], name: str) -> float:
+    return float(np.array([one[name] for one in metrics]).mean())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,15 @@ class Progress:
 class MetricsLog:
     """Metrics as JSON lines, one object a line, in a file that is readable while it grows."""
 
-    def __init__(self, path: Path) -> None:
-        """Begin an empty log at `path`, over whatever an earlier, unfinished run left there."""
-        self._file = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (close() closes it)
+    def __init__(self, path: Path, keep_bytes: int = 0) -> None:
+        """Go on in the log at `path` after its first `keep_bytes`; the rest, of an unfinished run, is dropped."""
+        self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (close() closes it)
+        self._file.truncate(min(keep_bytes, self.num_bytes))
+
+    @property
+    def num_bytes(self) -> int:
+        """How long the log is."""
+        return os.fstat(self._file.fileno()).st_size
 
     def write(self, **values: Any) -> None:
         """Append one line."""

@@ -1,9 +1,10 @@
 """One training step and one evaluation step, compiled once and used for every batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -12,7 +13,7 @@ from dkjax.train.mesh import batch_sharding, replicated
 from dkjax.train.state import TrainState
 
 Batch = dict[str, jax.Array]
-Metrics = dict[str, jax.Array]
+Metrics = Mapping[str, jax.Array | np.floating]
 
 
 def normalise(images: jax.Array) -> jax.Array:

@@ -43,45 +43,47 @@ def begin(folder: Path) -> subprocess.Popen:
     return child
 
 
+def run_for(folder: Path, seconds: float | None) -> tuple[int, str, str]:
+    """Run the command, and kill it after some seconds of writing; exit code, stdout and stderr."""
+    with begin(folder) as child:
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        output, errors = child.communicate()
+    return child.returncode, output, errors
+
+
 def test_killed_at_fifty_random_points(tmp_path):
     """Nothing is lost, nothing is silently short, and at most the shard at hand is done again."""
-    plain = open_source("digits", None, image_size=(32, 32))
+    plain = open_source("digits", None, image_size=(32, 32))[:]["image"]
     path = tmp_path / "a.dkds"
-    seconds = None
+    started = time.perf_counter()
+    run_for(tmp_path, None)
+    seconds = time.perf_counter() - started
+    shutil.rmtree(path)
     draw = random.Random(0)
-    kills, finished, landed = 0, 0, set()
-    while kills < 50:
+    kills, landed = 0, set()
+    while kills <= 50:
         before = finished_shards(path)
-        with begin(tmp_path) as child:
-            started = time.perf_counter()
-            if seconds is None:
-                child.wait()  # undisturbed, to learn how long it takes
-                seconds = time.perf_counter() - started
-            else:
-                try:
-                    child.wait(draw.uniform(0, seconds))
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    kills += 1
-            output, errors = child.communicate()
+        code, output, errors = run_for(tmp_path, draw.uniform(0, seconds) if kills < 50 else None)
         after = finished_shards(path)
         assert before.items() <= after.items()  # what was finished stays as it is
-        if child.returncode == 0:
+        if code == -signal.SIGKILL:
+            kills += 1
+            landed.add(len(after))
+            continue
+        if code == 0:
             told = json.loads(output)
             assert told["kept"] == min(len(before) * SHARD_IMAGES, len(plain))
             assert told["records"] == len(plain)
-            assert verify(path).whole
-            assert values_of(open_data_set(path)[:]["image"]) == values_of(plain[:]["image"])
-            shutil.rmtree(path)
-            finished += 1
-        elif child.returncode == 2:  # killed between its last deed and its end
-            assert "is finished" in errors
-            assert verify(path).whole
-            shutil.rmtree(path)
-        else:
-            assert child.returncode == -signal.SIGKILL, errors
-            landed.add(len(after))
-    assert finished >= 2
+        else:  # it had been killed between its last deed and its end
+            assert code == 2 and "is finished" in errors, errors
+        assert verify(path).whole
+        assert values_of(open_data_set(path)[:]["image"]) == values_of(plain)
+        shutil.rmtree(path)
+        if kills == 50:
+            break
     assert len(landed) >= 5  # the kills came at many different points
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -213,10 +214,15 @@ def test_a_stopped_training_can_be_given_again(number: int, folder: Path, ran: d
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (75, ""), err
-    assert err.splitlines()[-1] == "dkjax: stopped; what was finished is kept, and the same command goes on"
+    last = re.fullmatch(
+        r"dkjax: stopped after step (\d+), which is kept; the same command goes on from there", err.splitlines()[-1]
+    )
+    assert last, err
     assert "Traceback" not in err
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock", "config.json", "metrics.jsonl"}
-    # What the stop left is in nobody's way: another number of epochs is refused, the same would begin again.
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left == {".lock", "checkpoints", "config.json", "metrics.jsonl"}
+    assert last[1] in {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    # Another number of epochs is refused; that the same goes on is tested in test_train_survives.py.
     refused = run_in(folder, *TRAIN, "--workdir", str(tmp_path / "run"))
     assert refused.exit_code == 2
     assert "which differs in train.epochs" in refused.stderr

@@ -34,7 +34,7 @@ def trainer() -> Trainer:
 
 
 def begin(trainer: Trainer, params: dict) -> server.Server:
-    return server.start(trainer, params, order_seed=1, prng_key=jax.random.key(2))
+    return server.start(trainer, trainer.start(params), order_seed=1, prng_key=jax.random.key(2))
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_results(served: dict, data: tuple[Path, Path]) -> None:
     assert served["heard"][1].startswith("note: keys of a, b are reproducible")
     assert served["heard"][2:] == ["training 12"]
     names = {path.name for path in workdir.iterdir()} - {".lock"}
-    assert names == {"config.json", "metrics.jsonl", "model.json", "params", "results.json"}
+    assert names == {"checkpoints", "config.json", "metrics.jsonl", "model.json", "params", "results.json"}
     held = json.loads((workdir / "config.json").read_text())
     assert [one["client"] for one in held["data_sets"]] == ["a", "b"]
 
@@ -156,7 +156,7 @@ def test_another_run_is_refused(change: dict, place: str, served: dict, data: tu
         serve(change.get("config", config()), data[change.get("take", slice(None))], served["workdir"], tests=tests)
 
 
-def test_a_stopped_training_begins_anew(served: dict, data: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_training_that_broke_off_begins_anew(served: dict, data: tuple[Path, Path], tmp_path: Path) -> None:
     tests = ("digits", served["fresh"])
     with pytest.raises(KeyboardInterrupt):
         serve(config(), data, tmp_path, tests=tests, observer=Recorder(stop=True))

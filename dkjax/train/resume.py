@@ -1,0 +1,237 @@
+"""Checkpoints of a training under way: stopped or killed at any step, it goes on as if nothing had happened."""
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dkjax.errors import ConfigError, DataError, StoppedError
+from dkjax.files import read_json, write_json
+from dkjax.train.checkpoints import placed
+from dkjax.train.metrics import Progress
+from dkjax.train.state import TrainState
+from dkjax.train.step import Metrics
+
+_CHECKSUMS = "checksums.json"
+_WRITTEN_LAST = {_CHECKSUMS, "_CHECKPOINT_METADATA", "commit_success.txt"}
+"""What Orbax writes into a checkpoint after the checksums: times and a marker, nothing that training depends on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What a training has told so far. Beside the state, the rest of it depends on nothing else that changes.
+
+    Attributes:
+        curve: what each evaluation found: `step`, `epoch` and `test_accuracy` by the name of the test set.
+        last: the last report.
+        unreported: metrics of the steps since then.
+        log_bytes: the length of `metrics.jsonl`.
+    """
+
+    curve: tuple[dict[str, Any], ...] = ()
+    last: Progress | None = None
+    unreported: tuple[Metrics, ...] = ()
+    log_bytes: int = 0
+
+
+UNTOLD = History()
+"""Before the first step."""
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder with one sub-folder for each, named by its step.
+
+    Orbax writes them while training goes on; one appears whole or not at all. The newest few are kept, and the one
+    with the best accuracy on the first test set.
+
+    Args:
+        folder: where; created when the first is written.
+        run: plain JSON values that tell this training from others; kept inside every checkpoint.
+        every: steps from one to the next; 0 for none but where training is stopped.
+        keep: how many of the newest are kept.
+        stop_asked: says whether training is to be stopped.
+        warn: called with a line for each checkpoint that cannot be used.
+
+    Guarantees:
+        - stopped at any step, training ends with the parameters, the curve and the metrics of one that was not
+          (`test_resume.py::test_stopped_anywhere_is_the_same_to_the_bit`, `::test_killed_anywhere`).
+        - a checkpoint that is not, to the bit, what was written is not used
+          (`test_resume.py::test_damaged_checkpoints_are_passed_over`).
+        - it may go on with other devices, in the same order (`test_resume.py::test_on_another_number_of_devices`).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        run: Mapping[str, Any],
+        *,
+        every: int,
+        keep: int,
+        stop_asked: Callable[[], bool] = lambda: False,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._folder = folder.absolute()
+        self._run = dict(run)
+        self._every = every
+        self._keep = keep
+        self._stop_asked = stop_asked
+        self._warn = warn
+        self._best: int | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Only a manager that was asked for is there to be closed, which waits for what it is writing.
+        if "_manager" in self.__dict__:
+            self._manager.close()
+
+    def newest(self, like: TrainState, sharding: jax.sharding.Sharding) -> tuple[TrainState, History] | None:
+        """Read the newest checkpoint that is whole; newer ones, of no use to anybody, are removed.
+
+        Args:
+            like: shapes and dtypes of the state.
+            sharding: where it is put, whatever devices it was saved from.
+
+        Returns:
+            Where to go on; None if there is nothing to go on from.
+
+        Raises:
+            ConfigError: a checkpoint belongs to another training.
+        """
+        damaged = 0
+        for step in self._steps():
+            path = self._folder / str(step)
+            try:
+                _check(path)
+                return self._read(path, like, sharding)
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                if isinstance(error, ConfigError):
+                    raise
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                self._warn(f"the checkpoint {path} is damaged and is passed over: {reason}")
+                damaged += 1
+                shutil.rmtree(path, ignore_errors=True)
+        if damaged:
+            self._warn(f"no checkpoint in {self._folder} is whole: the training begins anew")
+        return None
+
+    def after_step(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+        """Write a checkpoint where one is due, and stop if that is asked for.
+
+        Args:
+            step: how many steps have been taken.
+            state: the state after them.
+            history: called for the rest, if it is needed.
+
+        Raises:
+            StoppedError: a checkpoint is on the disk, and training is to stop here.
+        """
+        if self._every and step % self._every == 0:
+            self._save(step, state, history())
+        self.stop_if_asked(step, state, history)
+
+    def after_evaluation(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+        """Write a checkpoint, and stop if that is asked for; arguments and errors as for `after_step`."""
+        if self._every:
+            self._save(step, state, history())
+        self.stop_if_asked(step, state, history)
+
+    def stop_if_asked(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+        """Stop if that is asked for, with a checkpoint; arguments and errors as for `after_step`."""
+        if self._stop_asked():
+            self._save(step, state, history())
+            self._manager.wait_until_finished()
+            raise StoppedError(f"stopped after step {step}, which is kept; the same command goes on from there")
+
+    def _save(self, step: int, state: TrainState, history: History) -> None:
+        import orbax.checkpoint as ocp
+
+        # The same state may have been kept before it was evaluated; then it is evaluated again when training goes on.
+        if step in self._manager.all_steps():
+            return
+        accuracies = [(next(iter(point["test_accuracy"].values()), 0.0), point["step"]) for point in history.curve]
+        self._best = max(accuracies)[1] if accuracies else None
+        # One is written at a time; `_write_checksums` is called for the one before until it is finished.
+        self._manager.wait_until_finished()
+        self._saving = step
+        told = {"run": self._run, "step": step, **dataclasses.asdict(history)}
+        told["unreported"] = [{name: float(value) for name, value in one.items()} for one in history.unreported]
+        args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), history=ocp.args.JsonSave(told))
+        self._manager.save(step, args=args, force=True)
+
+    def _read(self, path: Path, like: TrainState, sharding: jax.sharding.Sharding) -> tuple[TrainState, History]:
+        import orbax.checkpoint as ocp
+
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            told = checkpointer.restore(path, ocp.args.Composite(history=ocp.args.JsonRestore()))["history"]
+            if told["run"] != self._run:
+                raise ConfigError(f"the checkpoint {path} is of another training: choose another --workdir")
+            target = placed(like, sharding)
+            restore = ocp.args.PyTreeRestore(target, ocp.checkpoint_utils.construct_restore_args(target))
+            state = checkpointer.restore(path, ocp.args.Composite(state=restore))["state"]
+        unreported = [{name: np.float32(value) for name, value in one.items()} for one in told["unreported"]]
+        last = None if told["last"] is None else Progress(**told["last"])
+        return state, History(tuple(told["curve"]), last, tuple(unreported), told["log_bytes"])
+
+    def _steps(self) -> list[int]:
+        """Steps of all finished checkpoints, the newest first."""
+        if not self._folder.is_dir():
+            return []
+        return sorted((int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()), reverse=True)
+
+    @cached_property
+    def _manager(self) -> Any:
+        import orbax.checkpoint as ocp
+
+        handlers = {
+            # Trained parameters are as good as random: to compress them is work for nothing.
+            "state": ocp.PyTreeCheckpointHandler(use_compression=False),
+            "history": ocp.JsonCheckpointHandler(),
+        }
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self,
+            cleanup_tmp_directories=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_checksums),
+        )
+        return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Say which checkpoints are kept; Orbax asks."""
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = {*sorted(steps)[-self._keep :], self._best}
+        return [step in kept for step in steps]
+
+    def _write_checksums(self) -> None:
+        """Orbax calls this when a checkpoint's files are written, before the folder gets its name."""
+        if jax.process_index() == 0:
+            for unfinished in self._folder.glob(f"{self._saving}.*"):
+                write_json(unfinished / _CHECKSUMS, _checksums(unfinished))
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint, by its place; a flipped bit in an array is silent in Orbax's format."""
+    sums = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not (path.parent == folder and path.name in _WRITTEN_LAST):
+            with open(path, "rb") as file:
+                sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums
+
+
+def _check(folder: Path) -> None:
+    expected = read_json(folder / _CHECKSUMS)
+    if not isinstance(expected, dict):
+        raise DataError(f"it has no {_CHECKSUMS}")
+    found = _checksums(folder)
+    if missing := sorted(expected.keys() - found.keys()):
+        raise DataError(f"{missing[0]} is missing")
+    for name, checksum in found.items():
+        if expected.get(name) != checksum:
+            raise DataError(f"{name} is not what was written")
