@@ -60,26 +60,25 @@ def train_evaluated(
     def so_far(unreported: tuple[Metrics, ...] = ()) -> History:
         return dataclasses.replace(history, unreported=unreported, log_bytes=log.num_bytes)
 
+    def stop_if_asked() -> None:
+        if checkpoints is not None:
+            checkpoints.stop_if_asked(int(stand.state.step), stand.state, so_far)
+
+    stop_if_asked()  # the first step takes long to compile
     taken = int(start.state.step)
     for part in between_evaluations(steps, trainer.total_steps, trainer.config.evaluations):
         if any(point["step"] == part.stop for point in begun.curve):
             continue
         left = range(max(taken, part.start), part.stop)
         stand = server.train(stand, left, report, history.unreported, after_step)
-        state = stand.state
-
-        def stop_if_asked(step: int = part.stop, state: TrainState = state) -> None:
-            if checkpoints is not None:
-                checkpoints.stop_if_asked(step, state, so_far)
-
-        accuracy = evaluate(trainer, state.params, test_sets, stop_if_asked)
+        accuracy = evaluate(trainer, stand.state.params, test_sets, stop_if_asked)
         epoch = part.stop * trainer.config.epochs / trainer.total_steps
         point = {"step": part.stop, "epoch": round(epoch, 3), "test_accuracy": accuracy}
         history = dataclasses.replace(history, curve=(*history.curve, point))
         log.write(**point)
         observer.evaluated(epoch, accuracy)
         if checkpoints is not None:
-            checkpoints.after_evaluation(part.stop, state, so_far)
+            checkpoints.after_evaluation(part.stop, stand.state, so_far)
     return stand, history
 
 

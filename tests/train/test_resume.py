@@ -269,7 +269,7 @@ def uninterrupted(data: tuple[Path, ...], tmp_path_factory: pytest.TempPathFacto
 
 
 def stopping_at(poll: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a stop be asked for when training looks for the `poll`-th time: after each step, test batch, evaluation."""
+    """Ask for a stop when training looks for the `poll`-th time: at first, after each step, test batch, evaluation."""
 
     @contextlib.contextmanager
     def polled() -> Iterator[Callable[[], bool]]:
@@ -280,14 +280,15 @@ def stopping_at(poll: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 STOPS = {
-    "first step": 1,
-    "at a checkpoint": 3,
-    "between reports": 5,
-    "before the evaluation": STEPS // 2,
-    "within the evaluation": STEPS // 2 + 2,
-    "after the evaluation": STEPS // 2 + TEST_BATCHES + 1,
-    "within the last evaluation": STEPS + TEST_BATCHES + 1 + 2,
-    "after the last evaluation": STEPS + 2 * (TEST_BATCHES + 1),
+    "before the first step": 1,
+    "after the first step": 2,
+    "at a checkpoint": 4,
+    "between reports": 6,
+    "before the evaluation": 1 + STEPS // 2,
+    "within the evaluation": 1 + STEPS // 2 + 2,
+    "after the evaluation": 1 + STEPS // 2 + TEST_BATCHES + 1,
+    "within the last evaluation": 1 + STEPS + TEST_BATCHES + 1 + 2,
+    "after the last evaluation": 1 + STEPS + 2 * (TEST_BATCHES + 1),
 }
 
 
@@ -311,7 +312,7 @@ def test_stopped_again_and_again(every: int, data: tuple[Path, ...], tmp_path: P
     run(tmp_path / "whole", data, checkpoint_every=every)
     stops = 0
     with pytest.MonkeyPatch.context() as patch:
-        stopping_at(TEST_BATCHES + 2, patch)
+        stopping_at(TEST_BATCHES + 3, patch)
         while not (tmp_path / "parts" / "results.json").exists():
             with contextlib.suppress(StoppedError):
                 run(tmp_path / "parts", data, checkpoint_every=every)
@@ -320,16 +321,16 @@ def test_stopped_again_and_again(every: int, data: tuple[Path, ...], tmp_path: P
     assert ended(tmp_path / "parts") == ended(tmp_path / "whole")
 
 
-def stopped(workdir: Path, data: tuple[Path, ...], poll: int) -> None:
+def stopped(workdir: Path, data: tuple[Path, ...], after: int) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
-        stopping_at(poll, patch)
+        stopping_at(1 + after, patch)
         run(workdir, data)
 
 
 def test_a_damaged_newest_checkpoint_costs_no_more_than_its_steps(
     uninterrupted: Path, data: tuple[Path, ...], tmp_path: Path
 ) -> None:
-    stopped(tmp_path, data, 5)
+    stopped(tmp_path, data, after=5)
     flip(biggest(tmp_path / "checkpoints" / "5"))
     observer = Recorder()
     run(tmp_path, data, observer)
@@ -341,7 +342,7 @@ def test_a_damaged_newest_checkpoint_costs_no_more_than_its_steps(
 def test_without_a_whole_checkpoint_training_begins_anew(
     uninterrupted: Path, data: tuple[Path, ...], tmp_path: Path
 ) -> None:
-    stopped(tmp_path, data, 5)
+    stopped(tmp_path, data, after=5)
     for step in (tmp_path / "checkpoints").iterdir():
         cut(biggest(step))
     observer = Recorder()
@@ -351,14 +352,14 @@ def test_without_a_whole_checkpoint_training_begins_anew(
 
 
 def test_another_configuration_is_refused(data: tuple[Path, ...], tmp_path: Path) -> None:
-    stopped(tmp_path, data, 2)
+    stopped(tmp_path, data, after=2)
     with pytest.raises(ConfigError, match=r"differs in train\.learning_rate"):
         run(tmp_path, data, learning_rate=2e-2)
 
 
 def test_on_another_number_of_devices(uninterrupted: Path, data: tuple[Path, ...], tmp_path: Path) -> None:
     """Begun on four, ended on one: equal but for the order in which float32 sums are taken."""
-    stopped(tmp_path, data, 5)
+    stopped(tmp_path, data, after=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dkjax.train.loop.data_mesh", lambda batch_size: data_mesh(batch_size, jax.devices()[:1]))
         patch.setattr("dkjax.collaborative.serving.make_trainer", make_trainer)
