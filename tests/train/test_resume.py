@@ -361,7 +361,9 @@ def test_on_another_number_of_devices(uninterrupted: Path, data: tuple[Path, ...
     """Begun on four, ended on one: equal but for the order in which float32 sums are taken."""
     stopped(tmp_path, data, after=5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dkjax.train.loop.data_mesh", lambda batch_size, devices=None: data_mesh(batch_size, jax.devices()[:1]))
+        patch.setattr(
+            "dkjax.train.loop.data_mesh", lambda batch_size, devices=None: data_mesh(batch_size, jax.devices()[:1])
+        )
         patch.setattr("dkjax.collaborative.serving.make_trainer", make_trainer)
         run(tmp_path, data)
     one, other = (load_trained(workdir).params for workdir in (tmp_path, uninterrupted))
