@@ -165,10 +165,7 @@ def _measure(case: Case, rounds: int, schemes: Sequence[str]) -> dict[str, Any]:
 def _row(name: str, timing: Timing, case: Case, timings: dict[str, Timing]) -> dict[str, Any]:
     return {
         "name": name,
-        "first_call_seconds": timing.first_call,
-        "median_seconds": timing.median,
-        "fastest_seconds": timing.fastest,
-        "seconds": list(timing.seconds),
+        **timing.as_json(),
         "images_per_second": case.batch / timing.median,
         "gigabytes_per_second": case.bytes_moved / timing.median / 1e9,
         "share_of_device_copy": timings[DEVICE_COPY].median / timing.median,

@@ -141,10 +141,7 @@ def _stack(records: Sequence[bytes], shape: tuple[int, ...]) -> Records:
 def _row(name: str, timing: Timing, case: Case, array_record: Timing) -> dict[str, Any]:
     return {
         "name": name,
-        "first_call_seconds": timing.first_call,
-        "median_seconds": timing.median,
-        "fastest_seconds": timing.fastest,
-        "seconds": list(timing.seconds),
+        **timing.as_json(),
         "images_per_second": case.batch / timing.median,
         "gigabytes_per_second": case.batch * int(np.prod(case.shape)) / timing.median / 1e9,
         "times_array_record": array_record.median / timing.median,

@@ -69,10 +69,7 @@ def measure_photos(
 def _row(name: str, timing: Timing, alone: Timing, images: int) -> dict[str, Any]:
     return {
         "name": name,
-        "first_call_seconds": timing.first_call,
-        "median_seconds": timing.median,
-        "fastest_seconds": timing.fastest,
-        "seconds": list(timing.seconds),
+        **timing.as_json(),
         "images_per_second": images / timing.median,
         "times_decoding": timing.median / alone.median,
     }

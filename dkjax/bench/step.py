@@ -112,10 +112,7 @@ def measure_step(
         "rows": [
             {
                 "name": name,
-                "first_call_seconds": timing.first_call,
-                "median_seconds": timing.median,
-                "fastest_seconds": timing.fastest,
-                "seconds": list(timing.seconds),
+                **timing.as_json(),
                 "images_per_second": batch / timing.median,
             }
             for name, timing in timings.items()

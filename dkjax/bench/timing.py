@@ -39,6 +39,15 @@ class Timing:
         """The time that other work on the machine disturbed least."""
         return min(self.seconds)
 
+    def as_json(self) -> dict[str, Any]:
+        """The times as every bench reports them."""
+        return {
+            "first_call_seconds": self.first_call,
+            "median_seconds": self.median,
+            "fastest_seconds": self.fastest,
+            "seconds": list(self.seconds),
+        }
+
 
 def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, Timing]:
     """Time contenders in turns.
