@@ -128,6 +128,7 @@ def photos(
     """
     from dkjax.bench import measure_photos, table
 
+    keep_freed_memory()
     result = measure_photos(images=images, size=size, rounds=repeats, say=_say)
     if as_json:
         typer.echo(json.dumps(result))

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
-from dkjax.data.store import open_data_set
+from dkjax.data.store import open_data_set, shard
 
 SMALL = ["--set", "data.image_size=16", "--set", "scheme.block_size=4", "--set", "store.shard_images=8"]
 
@@ -139,21 +139,21 @@ def test_another_picture_is_not_overwritten(photos):
 
 
 def test_a_full_disk_leaves_what_is_finished(photos, monkeypatch):
-    write_bytes = Path.write_bytes
+    write = shard.write_safetensors
 
-    def full(path: Path, data: bytes) -> int:
-        if path.name.startswith("shard-00001"):
-            write_bytes(path, data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        return write_bytes(path, data)
+    def full(to, tensors, metadata) -> None:
+        if metadata["dkds"].endswith("/1"):
+            to(b"half a shard")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(to, tensors, metadata)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(shard, "write_safetensors", full)
     result = run("photos", "--out", "a.dkds", *SMALL, code=75)
     assert result.stderr.splitlines()[-1] == (
         "dkjax: the disk is full; what was finished is kept: make room, and the same command goes on"
     )
     assert sorted(os.listdir("a.dkds")) == [".lock", ".plan.json", "shard-00000.safetensors"]
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    monkeypatch.setattr(shard, "write_safetensors", write)
     result = run("photos", "--out", "a.dkds", *SMALL)
     assert "going on: 8 of 13 images were finished before" in result.stderr
     assert len(open_data_set(Path("a.dkds"))) == 12

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dkjax.data.source import Records
 from dkjax.data.store import layout, strict_json
 from dkjax.data.store.manifest import Manifest, ShardEntry
+from dkjax.data.tensor_file import write_safetensors
 from dkjax.errors import DamagedDataSetError
 from dkjax.files import whole_file
 
@@ -76,21 +77,20 @@ def write_shard(folder: Path, number: int, records: Records, ids: NDArray[np.uin
     Returns:
         The shard's entry in the manifest.
     """
-    from safetensors.numpy import save
-
     image = np.ascontiguousarray(records["image"])
     label = records["label"].astype(np.int32)
     crc32 = record_crcs(image, label, ids)
-    tensors: dict[str, np.ndarray] = {"image": image, "label": label, "id": ids, "crc32": crc32}
-    data = save(tensors, metadata=_metadata(data_set_id, number))
-    with whole_file(folder / layout.shard_name(number)) as unfinished:
-        unfinished.write_bytes(data)
-    return ShardEntry(
-        file=layout.shard_name(number),
-        sha256=hashlib.sha256(data).hexdigest(),
-        bytes=len(data),
-        records=len(label),
-    )
+    tensors: dict[str, np.ndarray] = {"label": label, "crc32": crc32, "id": ids, "image": image}
+    path = folder / layout.shard_name(number)
+    digest = hashlib.sha256()
+    with whole_file(path) as unfinished, open(unfinished, "xb") as file:
+
+        def write(data: Any) -> None:
+            digest.update(data)
+            file.write(data)
+
+        write_safetensors(write, tensors, _metadata(data_set_id, number))
+    return ShardEntry(file=path.name, sha256=digest.hexdigest(), bytes=path.stat().st_size, records=len(label))
 
 
 def entry_of(path: Path, number: int) -> ShardEntry:

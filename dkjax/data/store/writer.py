@@ -114,7 +114,7 @@ class DataSetWriter:
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             records=self.records,
             shards=[self._entries[number] for number in range(self.num_shards)],
-            software={"dkjax": dkjax.__version__} | {name: _version(name) for name in ("jax", "numpy", "safetensors")},
+            software={"dkjax": dkjax.__version__} | {name: _version(name) for name in ("jax", "numpy")},
         )
         write_manifest(self.path, manifest)
         # A stop before this leaves plan and COMMIT side by side, and the same command does these last steps again.

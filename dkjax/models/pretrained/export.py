@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dkjax.data.tensor_file import write_safetensors
 from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.models.pretrained.checkpoint import Arrays
 from dkjax.models.pretrained.google import flat_arrays
 from dkjax.models.pretrained.hugging_face import hugging_face_configs, hugging_face_state
-from dkjax.models.pretrained.safetensors_file import write_safetensors
 from dkjax.models.pretrained.timm import ARGUMENTS, TIMM, timm_arguments
 from dkjax.models.pretrained.torch_layout import to_torch
 from dkjax.models.vit import Model, Params
@@ -79,7 +79,7 @@ def export_params(
             np.savez(file, allow_pickle=False, **arrays)
         elif to == "safetensors":
             metadata = {"format": "pt", ARGUMENTS: json.dumps(timm_arguments(model, image_shape))}
-            write_safetensors(file, to_torch(TIMM, flat_arrays(arrays), model.depth), metadata)
+            write_safetensors(file.write, _sorted(to_torch(TIMM, flat_arrays(arrays), model.depth)), metadata)
         else:
             file.write(_stablehlo(params, model, image_shape))
     return path
@@ -141,7 +141,7 @@ def _write_folder(folder: Path, arrays: Arrays, configs: dict[str, dict[str, Any
             file.write((json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
     # The weights come last: a folder that has them is whole.
     with _replacing(folder / "model.safetensors") as file:
-        write_safetensors(file, hugging_face_state(flat_arrays(arrays), depth), {"format": "pt"})
+        write_safetensors(file.write, _sorted(hugging_face_state(flat_arrays(arrays), depth)), {"format": "pt"})
 
 
 def _stablehlo(params: Params, model: Model, image_shape: tuple[int, int, int]) -> bytes:
@@ -168,3 +168,8 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _sorted(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The same arrays in float32, in the order of their names: so that equal parameters give equal bytes."""
+    return {name: np.asarray(arrays[name], np.float32) for name in sorted(arrays)}
