@@ -59,7 +59,7 @@ def convert_data_set(
         DataError: `source` is neither, was never encrypted, or its records are not what they were.
 
     Guarantees:
-        - there and back gives the same files, byte for byte, with the same version of safetensors
+        - there and back gives the same files, byte for byte
           (`test_conversion.py::test_there_and_back`).
         - a changed pixel, label, id or order is noticed (`test_conversion.py::test_changes_are_noticed`).
         - what was never encrypted does not become an encrypted data set

@@ -26,7 +26,7 @@ class DkdsContainer(Container):
         for number, entry in enumerate(manifest.shards):
             image, label, ids = records.take(entry.records)
             entries.append(write_shard(folder, number, {"image": image, "label": label}, ids, manifest.id))
-        # Another version of safetensors may write other bytes for the same records.
+        # The same records in a file that another program wrote may be other bytes.
         write_manifest(folder, manifest.model_copy(update={"shards": entries}))
 
     def read(self, path: Path, manifest: Manifest) -> Iterator[Chunk]:
