@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import itertools
 import json
 import os
@@ -137,6 +138,12 @@ def _sync_folder(folder: Path, threads: ThreadPoolExecutor) -> None:
             for _ in threads.map(sync, files):
                 pass
     sync(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file in constant memory; 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

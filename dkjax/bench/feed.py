@@ -15,8 +15,8 @@ from dkjax.cipher import schemes
 from dkjax.data.pool import Pool
 from dkjax.data.sampling import StepOrder, uniform_order
 from dkjax.data.source import Records
-from dkjax.data.store import Description, EncryptedDataSet, Part, layout, open_data_set, open_writer
-from dkjax.data.store.manifest import ImageEntry, SchemeEntry
+from dkjax.data.store import EncryptedDataSet, layout, open_data_set, open_writer
+from dkjax.data.store.manifest import describe
 from dkjax.errors import ConfigError
 
 IMAGES = {32: 100_000, 224: 5_000}
@@ -44,7 +44,7 @@ class Case:
     @property
     def shard_images(self) -> int:
         """Images in a shard: as many as `dkjax encrypt` takes."""
-        return layout.default_shard_images(int(np.prod(self.shape)))
+        return layout.default_shard_images(self.shape)
 
     def __str__(self) -> str:
         """Say it in a line."""
@@ -154,16 +154,7 @@ def _write(case: Case, folder: Path) -> tuple[EncryptedDataSet, Any]:
     from array_record.python.array_record_module import ArrayRecordWriter
 
     block_size = 4 if case.size < 64 else 16
-    description = Description(
-        keys="disposable",
-        key_sharing="per_image",
-        prng="chacha20",
-        scheme=SchemeEntry.of(schemes.disposable(block_size)),
-        image=ImageEntry(shape=list(case.shape), dtype="uint8"),
-        class_names=[str(label) for label in range(10)],
-        views=1,
-        part=Part(),
-    )
+    description = describe(schemes.disposable(block_size), case.shape, [str(label) for label in range(10)])
     random = np.random.default_rng(0)
     files = []
     path = folder / f"records{layout.SUFFIX}"

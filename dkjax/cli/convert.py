@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from dkjax.cli.errors import for_people, is_full_disk
+from dkjax.cli.options import AsJson
 from dkjax.errors import StoppedError
 
 
@@ -37,7 +38,7 @@ def convert(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist.", metavar="PATH")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Convert an encrypted data set for other loaders, and an export of one back.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.options import AsJson
 
 if TYPE_CHECKING:
     from dkjax.doctor import Cluster, Facts
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def doctor(
     context: typer.Context,
     workdir: Annotated[Path, typer.Option(help="Where runs are to go.", metavar="DIR")] = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what dkjax finds here, and which known traps, with the way out of each.
 

@@ -9,6 +9,7 @@ import typer
 
 from dkjax.cli.errors import for_people
 from dkjax.cli.memory import keep_freed_memory
+from dkjax.cli.options import AsJson, Overrides
 from dkjax.cli.picture import draw_contact_sheet
 from dkjax.cli.words import counted
 
@@ -32,9 +33,7 @@ def encrypt(
     config: Annotated[
         Path | None, typer.Option(help="A TOML file; its sections data, scheme, keys, store and augment count here.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
-    ] = None,
+    overrides: Overrides = None,
     client: Annotated[
         str | None, typer.Option(help="A pseudonym that the server may know you by; made up by default.")
     ] = None,
@@ -53,7 +52,7 @@ def encrypt(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much it would be, and how long.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Encrypt images into a data set for the server.
 
@@ -90,6 +89,7 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
         data_set = open_data_set(out)
         picture = draw_contact_sheet(data_set)
     size = sum(entry.bytes for entry in manifest.shards)
+    shown, warnings = not_hidden(manifest), warnings_of(manifest)
     summary = {
         "path": str(out),
         "client": manifest.client,
@@ -101,8 +101,8 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
         "seconds": round(progress.seconds, 3),
         "images_per_second": round(progress.images_per_second, 1),
         "picture": picture,
-        "not_hidden": not_hidden(manifest),
-        "warnings": warnings_of(manifest),
+        "not_hidden": shown,
+        "warnings": warnings,
     }
     if as_json:
         typer.echo(json.dumps(summary))
@@ -113,7 +113,7 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
     )
     if picture is not None:
         typer.echo(f"what the server will see: {picture}")
-    for sentence in (not_hidden(manifest), *warnings_of(manifest)):
+    for sentence in (shown, *warnings):
         typer.echo(sentence)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.options import AsJson
 from dkjax.cli.train import TestAll
 
 
@@ -25,7 +26,7 @@ def evaluate(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images at a time; those of the training by default.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a trained model's accuracy, over all images and for each class."""
     from dkjax.cli.memory import keep_freed_memory

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.options import AsJson
 from dkjax.errors import DataError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def export(
             help="What to write, a folder for hf; it must not exist. DIR/model.FORMAT by default.", metavar="PATH"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a trained model for other libraries, and say how they load it.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.options import AsJson
 from dkjax.cli.picture import draw_contact_sheet
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def inspect(
         Path | None,
         typer.Option(help="Where to draw what the server will see; NAME.png beside the data set by default."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what an encrypted data set protects and leaks, what is in it, and what the server will see.
 

@@ -1,10 +1,16 @@
-"""Options that take several values at once: `--data A.dkds B.dkds`, as a shell's `--data *.dkds` gives them."""
+"""Options that several commands have, and options that take several values, as a shell's `--data *.dkds` gives them."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+ResultsAsJson = Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of the table.")]
 
 
 def taking_several(*options: str) -> type[TyperCommand]:

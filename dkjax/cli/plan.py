@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.options import AsJson, Overrides
 from dkjax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,10 +37,8 @@ def plan(
     classes: Annotated[
         int | None, typer.Option(min=1, help="How many; by default those of data.source.", metavar="N")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compile the training step and print its memory, arithmetic, time and communication, without running it.
 

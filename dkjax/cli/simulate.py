@@ -7,19 +7,18 @@ from typing import Annotated
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.options import Overrides, ResultsAsJson
 
 
 @for_people
 def simulate(
     context: typer.Context,
     config: Annotated[Path, typer.Argument(help="A TOML file, such as configs/quickstart.toml.", metavar="CONFIG")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
-    ] = None,
+    overrides: Overrides = None,
     workdir: Annotated[
         Path | None, typer.Option(help="Where the results go; runs/<name of the configuration> by default.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of the table.")] = False,
+    as_json: ResultsAsJson = False,
 ) -> None:
     """Simulate clients and server, and compare what protection costs and what the server sees.
 

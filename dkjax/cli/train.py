@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.options import Overrides, ResultsAsJson
 
 TestAll = Annotated[
     bool | None,
@@ -30,10 +31,8 @@ def train(
         typer.Option("--test", help="Encrypted data sets or plain images to test on.", metavar="NAME.dkds|SOURCE..."),
     ] = None,
     test_all: TestAll = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of the table.")] = False,
+    overrides: Overrides = None,
+    as_json: ResultsAsJson = False,
 ) -> None:
     """Train a ViT on the encrypted data sets of several clients.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dkjax.cli.errors import for_people
+from dkjax.cli.options import AsJson
 from dkjax.cli.words import counted
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _SHOWN = 20
 def verify(
     context: typer.Context,
     data_sets: Annotated[list[Path], typer.Argument(help="Encrypted data sets.", metavar="NAME.dkds...")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every byte of encrypted data sets, and say all that is wrong with them.
 

@@ -95,12 +95,34 @@ def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Arr
     images = records["image"]
     size = chunk_size(images.shape[1:])
     chunks = (take(records, slice(first, first + size)) for first in range(0, len(images), size))
-    encrypted = np.empty_like(images)
-    filled = 0
+    encrypted = Room(len(images), images.shape[1:])
     for chunk in encrypt_chunks(scheme, image_keys, chunks):
-        encrypted[filled : filled + len(chunk["label"])] = chunk["image"]
-        filled += len(chunk["label"])
-    return {"image": encrypted, "label": records["label"]}
+        encrypted.append(chunk)
+    return encrypted.records
+
+
+class Room:
+    """Room for so many records, filled chunk by chunk.
+
+    Attributes:
+        filled: how many there are so far.
+    """
+
+    def __init__(self, size: int, image_shape: tuple[int, ...]) -> None:
+        self._images = np.empty((size, *image_shape), np.uint8)
+        self._labels = np.empty(size, np.int32)
+        self.filled = 0
+
+    def append(self, chunk: Records) -> None:
+        """Put records behind those that are there."""
+        end = self.filled + len(chunk["label"])
+        self._images[self.filled : end], self._labels[self.filled : end] = chunk["image"], chunk["label"]
+        self.filled = end
+
+    @property
+    def records(self) -> Records:
+        """What there is so far; the memory is the room's."""
+        return {"image": self._images[: self.filled], "label": self._labels[: self.filled]}
 
 
 def chunk_size(image_shape: tuple[int, ...]) -> int:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydantic
 
 from dkjax.cipher import Scheme
-from dkjax.collaborative.client import chunk_size, encrypt_chunks
+from dkjax.collaborative.client import Room, chunk_size, encrypt_chunks
 from dkjax.collaborative.configured import make_ratchet
 from dkjax.config import AugmentConfig, KeysConfig
 from dkjax.data import Records, Source
@@ -20,7 +19,7 @@ from dkjax.data.augment import augment
 from dkjax.data.behind import writing_behind
 from dkjax.data.read_ahead import read_ahead
 from dkjax.data.store import Description, Manifest, Part, layout, open_writer
-from dkjax.data.store.manifest import ImageEntry, SchemeEntry, first_problem
+from dkjax.data.store.manifest import describe
 from dkjax.errors import ArgumentError, DataError
 
 
@@ -54,7 +53,7 @@ class Order:
 
     def shard_images_of(self, source: Source) -> int:
         """How many images a shard has."""
-        return self.shard_images or layout.default_shard_images(int(np.prod(source.image_shape)))
+        return self.shard_images or layout.default_shard_images(source.image_shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +99,8 @@ def encrypt_data_set(
     Guarantees:
         - no two images share a key (`test_handover.py::test_every_image_has_its_own_key`).
         - reproducible keys give the same shards, interrupted or not (`test_handover.py::test_resumed_equals_whole`).
-        - memory does not grow with the number of images (`test_handover_memory.py`).
+        - memory does not grow with the number of images
+          (`test_encrypt_survives.py::test_memory_does_not_grow_with_the_images`).
     """
     total = _check(source, order)
     labels = hashlib.sha256(source.labels.astype("<i4").tobytes()).hexdigest()
@@ -127,7 +127,7 @@ def encrypt_data_set(
                     items = writer.items_of(number)
                     image_keys = round_keys.for_client(_key_name(order), len(items))
                     chunks = _read(source, order, number, items)
-                    collected = _Shard(len(items), source.image_shape)
+                    collected = Room(len(items), source.image_shape)
                     for chunk in encrypt_chunks(order.scheme, image_keys, chunks):
                         collected.append(chunk)
                         report(Progress(done + collected.filled, total, kept, chunk))
@@ -187,24 +187,6 @@ def _check(source: Source, order: Order) -> int:
     return total
 
 
-class _Shard:
-    """Room for the records of a shard, filled chunk by chunk."""
-
-    def __init__(self, size: int, image_shape: tuple[int, ...]) -> None:
-        self._images = np.empty((size, *image_shape), np.uint8)
-        self._labels = np.empty(size, np.int32)
-        self.filled = 0
-
-    def append(self, chunk: Records) -> None:
-        end = self.filled + len(chunk["label"])
-        self._images[self.filled : end], self._labels[self.filled : end] = chunk["image"], chunk["label"]
-        self.filled = end
-
-    @property
-    def records(self) -> Records:
-        return {"image": self._images[: self.filled], "label": self._labels[: self.filled]}
-
-
 def _read(source: Source, order: Order, number: int, items: np.ndarray) -> Iterator[Records]:
     """Read the plain images of a shard, a chunk ahead of their encryption."""
     records_of_part = np.arange(order.part.index, len(source), order.part.of)
@@ -219,19 +201,15 @@ def _read(source: Source, order: Order, number: int, items: np.ndarray) -> Itera
 
 
 def _description(source: Source, order: Order) -> Description:
-    try:
-        return Description(
-            keys=order.keys.mode,
-            key_sharing="per_image",
-            prng=order.keys.prng,
-            scheme=SchemeEntry.of(order.scheme),
-            image=ImageEntry(shape=list(source.image_shape), dtype="uint8"),
-            class_names=list(source.class_names),
-            views=order.views,
-            part=order.part,
-        )
-    except pydantic.ValidationError as error:
-        raise DataError(f"these images cannot become an encrypted data set: {first_problem(error)}") from None
+    return describe(
+        order.scheme,
+        source.image_shape,
+        source.class_names,
+        keys=order.keys.mode,
+        prng=order.keys.prng,
+        views=order.views,
+        part=order.part,
+    )
 
 
 def _key_name(order: Order) -> str:
@@ -244,4 +222,4 @@ def _seed(order: Order) -> bytes | None:
     if order.keys.mode == "disposable":
         return None
     text = f"dkjax reproducible data set v1:{order.keys.seed} {_key_name(order)}"
-    return hashlib.sha256(text.encode()).digest()[:16]
+    return hashlib.sha256(text.encode()).digest()[: layout.ID_BYTES]

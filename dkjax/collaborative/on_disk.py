@@ -4,15 +4,14 @@ import hashlib
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from dkjax.cipher import Scheme
 from dkjax.collaborative.arms import KEY_SHARING
 from dkjax.collaborative.client import Client, HandOver, Upload, encrypt_records
 from dkjax.config import ArmConfig, KeysConfig, SimulationConfig
 from dkjax.data.batches import take
-from dkjax.data.store import Description, Part, layout, open_data_set, open_writer
-from dkjax.data.store.manifest import ImageEntry, SchemeEntry
+from dkjax.data.store import layout, open_data_set, open_writer
+from dkjax.data.store.manifest import describe
 from dkjax.keys import require_live
 
 
@@ -41,22 +40,20 @@ def upload_to(
         require_live(image_keys)
         image_shape = client.records["image"].shape[1:]
         path = folder / f"{client.name}-round-{round_number}{layout.SUFFIX}"
-        description = Description(
+        description = describe(
+            scheme,
+            image_shape,
+            class_names,
             keys=config.keys.mode,
             key_sharing=KEY_SHARING[arm.kind],
             prng=config.keys.prng,
-            scheme=SchemeEntry.of(scheme),
-            image=ImageEntry(shape=list(image_shape), dtype="uint8"),
-            class_names=list(class_names),
-            views=1,
-            part=Part(),
         )
         with open_writer(
             path,
             description,
             client=client.name,
             num_items=len(client.records["label"]),
-            shard_images=config.store.shard_images or layout.default_shard_images(int(np.prod(image_shape))),
+            shard_images=config.store.shard_images or layout.default_shard_images(image_shape),
             request={},
             seed=_seed(config.keys, run, f"{arm.name} {path.name}"),
             shuffle=False,

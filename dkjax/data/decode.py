@@ -5,9 +5,7 @@ them is the fault of that one: it is told by a reason, and the others go on.
 """
 
 import io
-import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dkjax.data.cores import on_all_cores
 from dkjax.data.resize import check_image_size
 from dkjax.errors import ArgumentError
 
@@ -64,8 +63,7 @@ def decode_images(
         raise ArgumentError(f"channels must be 1 (grey) or 3 (RGB) for image files, got {channels}")
     decode = partial(_decode_one, image_size=check_image_size(image_size), mode="L" if channels == 1 else "RGB")
     # Pillow lets go of the interpreter while it decodes and resizes, so threads are enough.
-    with ThreadPoolExecutor(max_workers=min(32, os.cpu_count() or 1)) as pool:
-        return list(pool.map(decode, files))
+    return on_all_cores(decode, files)
 
 
 def _decode_one(file: Path | bytes, image_size: tuple[int, int], mode: str) -> NDArray[np.uint8] | Unreadable:

@@ -1,7 +1,6 @@
 """Checkpoints of a training under way: stopped or killed at any step, it goes on as if nothing had happened."""
 
 import dataclasses
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 
 from dkjax.errors import ConfigError, DataError, StoppedError
-from dkjax.files import read_json, write_json
+from dkjax.files import read_json, sha256_of, write_json
 from dkjax.train.checkpoints import placed
 from dkjax.train.metrics import Progress
 from dkjax.train.state import TrainState
@@ -220,8 +219,7 @@ def _checksums(folder: Path) -> dict[str, str]:
     sums = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not (path.parent == folder and path.name in _WRITTEN_LAST):
-            with open(path, "rb") as file:
-                sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            sums[path.relative_to(folder).as_posix()] = sha256_of(path)
     return sums
 
 

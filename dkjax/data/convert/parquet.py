@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dkjax.data.convert.container import Container, check_is_picture, unreadable
-from dkjax.data.convert.png import decode_png, encode_png, on_all_cores
+from dkjax.data.convert.png import decode_png, encode_png
 from dkjax.data.convert.stream import Chunk, RecordStream, ids_of, names_of, rows_at_a_time
+from dkjax.data.cores import on_all_cores
 from dkjax.data.store import Manifest
 from dkjax.errors import DataError
 

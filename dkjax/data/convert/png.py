@@ -1,17 +1,11 @@
 """PNG images, exactly: the bytes of an array, in and out."""
 
 import io
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 _Z_RLE = 3  # of zlib: encrypted blocks repeat nothing from afar, and looking for that takes most of the time
 
@@ -42,9 +36,3 @@ def decode_png(data: bytes, image_shape: Sequence[int]) -> NDArray[np.uint8]:
         if found != ((width, height), "L" if channels == 1 else "RGB"):
             raise ValueError(f"{found[0][0]}x{found[0][1]} pixels of mode {found[1]}, expected {width}x{height}")
         return np.asarray(picture).reshape(height, width, channels)
-
-
-def on_all_cores(function: Callable[[_In], _Out], inputs: Iterable[_In]) -> list[_Out]:
-    """Call a function that lets go of the interpreter for each input, in threads; results in the same order."""
-    with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as threads:
-        return list(threads.map(function, inputs))

@@ -1,5 +1,8 @@
 """How the files of an encrypted data set are called, and how large they may be."""
 
+import math
+from collections.abc import Sequence
+
 MANIFEST = "manifest.json"
 COMMIT = "COMMIT"
 PLAN = ".plan.json"
@@ -26,7 +29,7 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.safetensors"
 
 
-def default_shard_images(image_bytes: int) -> int:
-    """Return how many images make a shard of about 128 MiB: a multiple of the chunks they are encrypted in."""
-    images = _SHARD_BYTES // image_bytes
+def default_shard_images(image_shape: Sequence[int]) -> int:
+    """Return how many `uint8` images make a shard of about 128 MiB: a multiple of the chunks they are encrypted in."""
+    images = _SHARD_BYTES // math.prod(image_shape)
     return images // _CHUNK * _CHUNK if images >= _CHUNK else max(1, images)

@@ -6,7 +6,7 @@ It is read with suspicion: bounded in size, every field checked, and what it say
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dkjax.cipher import Scheme, schemes
 from dkjax.data.store import layout, strict_json
-from dkjax.errors import ArgumentError, DamagedDataSetError
+from dkjax.errors import ArgumentError, DamagedDataSetError, DataError
 from dkjax.prng import key_bits
 
 VERSION = 1
@@ -144,6 +144,51 @@ class Description(_Entry):
         """`(H, W, C)` of every image."""
         height, width, channels = self.image.shape
         return height, width, channels
+
+
+def describe(
+    scheme: Scheme,
+    image_shape: Sequence[int],
+    class_names: Sequence[str],
+    *,
+    keys: Literal["disposable", "reproducible"] = "disposable",
+    key_sharing: Literal["per_image", "per_client", "shared"] = "per_image",
+    prng: str = "chacha20",
+    views: int = 1,
+    part: Part | None = None,
+) -> Description:
+    """Describe a data set that is going to be written.
+
+    Args:
+        scheme: the encryption.
+        image_shape: `(H, W, C)` of the `uint8` images.
+        class_names: by label.
+        keys: as `Description`.
+        key_sharing: as `Description`.
+        prng: as `Description`.
+        views: as `Description`.
+        part: as `Description`; all of the source if None.
+
+    Returns:
+        The description.
+
+    Raises:
+        ArgumentError: the scheme has no name under which another could make it.
+        DataError: something of it cannot be written, such as the name of a class.
+    """
+    try:
+        return Description(
+            keys=keys,
+            key_sharing=key_sharing,
+            prng=prng,
+            scheme=SchemeEntry.of(scheme),
+            image=ImageEntry(shape=list(image_shape), dtype="uint8"),
+            class_names=list(class_names),
+            views=views,
+            part=part or Part(index=0, of=1),
+        )
+    except pydantic.ValidationError as error:
+        raise DataError(f"these images cannot become an encrypted data set: {first_problem(error)}") from None
 
 
 class Manifest(Description):

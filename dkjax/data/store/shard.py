@@ -1,7 +1,7 @@
 """One shard: records in a safetensors file, written whole and read where it lies.
 
-The file is written by the safetensors library. It is read through a memory map, which that library does not offer, so
-the few lines that read its header are here; they accept exactly what a shard must be and nothing else.
+It is read through a memory map, which the safetensors library does not offer, so the few lines that read its header are
+here; they accept exactly what a shard must be and nothing else.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from dkjax.data.store import layout, strict_json
 from dkjax.data.store.manifest import Manifest, ShardEntry
 from dkjax.data.tensor_file import write_safetensors
 from dkjax.errors import DamagedDataSetError
-from dkjax.files import whole_file
+from dkjax.files import sha256_of, whole_file
 
 _TENSORS = {"image": ("U8", "u1"), "label": ("I32", "<i4"), "id": ("U8", "u1"), "crc32": ("U32", "<u4")}
 """The dtype of each, as safetensors calls it and as NumPy does."""
@@ -109,16 +109,10 @@ def entry_of(path: Path, number: int) -> ShardEntry:
     header, _ = _read_header(path, number)
     return ShardEntry(
         file=path.name,
-        sha256=file_sha256(path),
+        sha256=sha256_of(path),
         bytes=path.stat().st_size,
         records=header["label"]["shape"][0],
     )
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file in constant memory; 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_shard(folder: Path, number: int, manifest: Manifest) -> Shard:

@@ -114,7 +114,8 @@ class DataSetWriter:
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             records=self.records,
             shards=[self._entries[number] for number in range(self.num_shards)],
-            software={"dkjax": dkjax.__version__} | {name: _version(name) for name in ("jax", "numpy")},
+            software={"dkjax": dkjax.__version__}
+            | {name: importlib.metadata.version(name) for name in ("jax", "numpy")},
         )
         write_manifest(self.path, manifest)
         # A stop before this leaves plan and COMMIT side by side, and the same command does these last steps again.
@@ -251,7 +252,3 @@ def _refuse_others(path: Path) -> None:
 def _derived(seed: str, purpose: str) -> bytes:
     """Return 16 bytes that look random and tell nothing of the seed."""
     return hashlib.sha256(f"dkds v1 {seed} {purpose}".encode()).digest()[: layout.ID_BYTES]
-
-
-def _version(package: str) -> str:
-    return importlib.metadata.version(package)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dkjax.data.convert.png import decode_png, encode_png, on_all_cores
+from dkjax.data.convert.png import decode_png, encode_png
+from dkjax.data.cores import on_all_cores
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(0, 2**32))
