@@ -2,7 +2,7 @@
 
 A configuration is a tree of frozen models. Unknown keys are errors that suggest the nearest known one; numbers out of
 range are errors before anything is computed. `resolved` is the whole of it with every default filled in, and
-`config_hash` names that: two runs with the same hash were asked for the same thing.
+`config_hash` names what of it decides the results: two runs with the same hash were asked for the same thing.
 """
 
 import difflib
@@ -205,7 +205,9 @@ class ModelConfig(_Section):
     gelu: Literal["tanh", "exact"] = "tanh"
     dropout: Fraction = 0.0
     stochastic_depth: Fraction = 0.0
+    patch_dropout: Fraction = 0.0
     dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
     pretrained: Annotated[Path, Field(strict=False)] | None = None
     pretrained_mean: tuple[float, ...] | None = None
     pretrained_std: tuple[PositiveFloat, ...] | None = None
@@ -239,6 +241,26 @@ def _check_weights(value: Any) -> Any:
     return value
 
 
+_CLIENT_SIDE = "clients do it before they encrypt, as [augment] says"
+_REGION = "a rectangle of it is no region of the picture; model.patch_dropout leaves patches out"
+_NOT_ON_ENCRYPTED = {
+    **dict.fromkeys(
+        ("flip", "crop", "rotate", "shear", "translate", "resize", "random_crop", "random_flip", "random_resized_crop"),
+        f"its values do not lie where they lay in the picture; {_CLIENT_SIDE}",
+    ),
+    **dict.fromkeys(
+        ("rand_augment", "auto_augment", "trivial_augment", "augmix"),
+        f"its values do not lie where they lay in the picture, and its channels are mixed; {_CLIENT_SIDE}",
+    ),
+    **dict.fromkeys(
+        ("color_jitter", "colour_jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "mean", "std"),
+        f"its channels are mixed; {_CLIENT_SIDE}",
+    ),
+    **dict.fromkeys(("cutmix", "cutout", "random_erasing"), _REGION),
+}
+"""What is done to plain images elsewhere, and why it means nothing once an image is encrypted."""
+
+
 ClientWeights = Literal["records", "equal"] | dict[str, PositiveFloat]
 """How often each client's images are seen: in proportion to its records, all clients alike, or by its name."""
 
@@ -254,12 +276,35 @@ class TrainConfig(_Section):
     weight_decay: NonNegativeFloat = 0.05
     clip_norm: PositiveFloat | None = 1.0
     label_smoothing: Fraction = 0.0
+    mixup: NonNegativeFloat = 0.0
+    accumulate: PositiveInt = 1
+    fsdp: PositiveInt = 1
+    input: Literal["host", "device"] = "host"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # jax.random.key keeps 32 bits; runs count on from here
     runs: PositiveInt = 1
     evaluations: PositiveInt = 5
     log_every: PositiveInt = 20
     checkpoint_every: NonNegativeInt = 500
     keep_checkpoints: PositiveInt = 3
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _valid_on_encrypted_images(cls, given: Any) -> Any:
+        for name in given if isinstance(given, dict) else ():
+            if name in _NOT_ON_ENCRYPTED:
+                raise ValueError(f"{name} cannot be done to an encrypted image: {_NOT_ON_ENCRYPTED[name]}")
+        return given
+
+    @pydantic.model_validator(mode="after")
+    def _batches_can_be_divided(self) -> "TrainConfig":
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
+        if self.mixup and self.batch_size // self.accumulate % 2:
+            raise ValueError(
+                f"mixup takes images in pairs: batch_size={self.batch_size} over accumulate={self.accumulate} must be "
+                "an even number"
+            )
+        return self
 
 
 class ArmConfig(_Section):
@@ -459,9 +504,28 @@ def resolved(config: BaseModel) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
+_ARRANGEMENT = {"model": ("remat",), "train": ("fsdp", "input")}
+
+
+def asked_for(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a resolved configuration decides the results.
+
+    How the work is laid out over devices and memory is left out: a training may go on with another layout.
+
+    Args:
+        config: what `resolved` gave.
+    """
+    return {
+        section: {key: value for key, value in values.items() if key not in _ARRANGEMENT.get(section, ())}
+        if isinstance(values, Mapping)
+        else values
+        for section, values in config.items()
+    }
+
+
 def config_hash(config: BaseModel) -> str:
-    """SHA-256 of the resolved configuration, 64 hexadecimal digits."""
-    text = json.dumps(resolved(config), sort_keys=True, separators=(",", ":"))
+    """SHA-256 of what a configuration asks for (see `asked_for`), 64 hexadecimal digits."""
+    text = json.dumps(asked_for(resolved(config)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

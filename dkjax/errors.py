@@ -62,6 +62,12 @@ class DamagedDataSetError(DataError):
         self.record = record
 
 
+class TransportError(DkjaxError):
+    """Another machine or process does not answer."""
+
+    exit_code = 5
+
+
 class MissingPackageError(DkjaxError, ImportError):
     """A package that only this part of dkjax needs is not installed."""
 

@@ -30,6 +30,7 @@ import functools
 import hashlib
 import operator
 import os
+from collections.abc import Sequence
 from types import TracebackType
 from typing import NoReturn, Self, SupportsIndex
 
@@ -71,12 +72,9 @@ def _zeros_in_place(keys: jax.Array) -> jax.Array:
     return jnp.zeros_like(keys)
 
 
-def _erase(keys: jax.Array) -> None:
-    """Overwrite key buffers where the device allows it, and delete them in any case."""
-    if keys.size and not keys.is_deleted():
-        _zeros_in_place(keys)
-    # Donation is refused, for example, while a NumPy array on CPU shares the memory; deletion is not.
-    keys.delete()
+@functools.partial(jax.jit, static_argnums=1)
+def _copy(keys: jax.Array, count: int) -> jax.Array:
+    return jnp.copy(jnp.broadcast_to(keys, (count,)))
 
 
 def _digest_words(data: bytes) -> np.ndarray:
@@ -209,8 +207,8 @@ class RoundKeys(_KeyHolder):
             keys = own_key
         else:
             keys = _image_keys(images_node, count)
-            _erase(own_key)
-        _erase(images_node)
+            erase(own_key)
+        erase(images_node)
         self._clients.add(client)
         self._given.append(keys)
         return keys
@@ -218,7 +216,7 @@ class RoundKeys(_KeyHolder):
     def discard(self) -> None:
         """Erase the round's key and every key that was handed out; leaving the `with` block does the same."""
         for keys in (self._key, *self._given):
-            _erase(keys)
+            erase(keys)
         self._given.clear()
 
     def __enter__(self) -> Self:
@@ -244,7 +242,7 @@ def _image_keys(node: jax.Array, count: int) -> jax.Array:
     if padded.size == count:
         return padded
     keys = padded[:count]
-    _erase(padded)
+    erase(padded)
     return keys
 
 
@@ -278,7 +276,7 @@ class Ratchet(_KeyHolder):
             raise KeyReuseError(f"round {self._round} is still open: leave its `with` block before the next round")
         root, round_key = _advance(self._key)
         _refuse_tracers(root, round_key)
-        _erase(self._key)
+        erase(self._key)
         self._key = root
         self._round += 1
         self._open = RoundKeys(round_key, mode=self._mode, prng=self._prng, round_number=self._round)
@@ -288,7 +286,7 @@ class Ratchet(_KeyHolder):
         """Erase the root and the keys of an open round; the ratchet is of no use afterwards."""
         if self._open is not None:
             self._open.discard()
-        _erase(self._key)
+        erase(self._key)
 
 
 def disposable(*, prng: str = "chacha20") -> Ratchet:
@@ -334,6 +332,52 @@ def reproducible(seed: SupportsIndex, *, prng: str = "chacha20") -> Ratchet:
     """
     words = _digest_words(_ROOT_LABEL + str(_as_int("seed", seed)).encode())[: prngs.key_words(prng)]
     return Ratchet(_move_to_device(words, prng), mode="reproducible", prng=prng)
+
+
+def erase(keys: jax.Array) -> None:
+    """Overwrite keys where the device allows it, and delete their buffers in any case.
+
+    A round erases what it gave out itself; this is for copies.
+
+    Args:
+        keys: Typed keys of any shape, erased before or not.
+    """
+    if keys.size and not keys.is_deleted():
+        _zeros_in_place(keys)
+    # Donation is refused, for example, while a NumPy array on CPU shares the memory; deletion is not.
+    keys.delete()
+
+
+def copy(keys: jax.Array, count: int) -> jax.Array:
+    """Copy keys, such that the copy outlives their round until it is given to `erase`.
+
+    For simulations, in which clients and server are one process and images are encrypted whenever a step needs them.
+
+    Args:
+        keys: Typed keys of shape `[count]`, or one of shape `[]` for all.
+        count: How many keys the copy has.
+
+    Returns:
+        Typed keys `[count]`.
+
+    Raises:
+        KeyDiscardedError: If the round of the keys has ended.
+    """
+    require_live(keys)
+    return _copy(keys, count)
+
+
+def join(keys: Sequence[jax.Array], sharding: jax.sharding.Sharding) -> jax.Array:
+    """Copy several arrays of keys into one, laid out on devices; it has to be given to `erase` in the end.
+
+    Args:
+        keys: Typed keys of shape `[n]` each, on this process's devices, the same in every process.
+        sharding: Where the joined array lies.
+
+    Returns:
+        Typed keys, one array after the other.
+    """
+    return jax.jit(lambda *parts: jnp.concatenate(parts), out_shardings=sharding)(*keys)
 
 
 def require_live(keys: jax.Array) -> None:

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import dkjax
@@ -29,6 +30,11 @@ def device() -> dict[str, Any]:
 
     first = jax.devices()[0]
     return {"platform": first.platform, "kind": first.device_kind, "count": jax.device_count()}
+
+
+def has_tpu() -> bool:
+    """Say whether there is a TPU, as far as the system knows."""
+    return Path("/dev/accel0").exists() or Path("/dev/vfio/0").exists()
 
 
 def cpu_cores() -> int:

@@ -390,7 +390,7 @@ def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
 
 
 OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
-OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio", "equal", True)
+OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio", "equal", "device", True, 2)
 FIXED_BY_THE_REST = {
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size
     *(("arms", 0, name) for name in ("fixed_blocks", "fixed_pixels", "adapt_embedding")),
@@ -417,14 +417,19 @@ def changed(tree: dict, place: tuple) -> SimulationConfig | None:
     return None
 
 
-def test_hash_changes_with_every_value(load):
+LAYOUT = {("model", "remat"), ("train", "fsdp"), ("train", "input")}
+
+
+def test_hash_changes_with_every_value_but_the_layout(load):
     pretrained = ("model.pretrained=a.npz", "model.pretrained_mean=[0.4]", "model.pretrained_std=[0.2]")
     tree = resolved(load("keys.mode=reproducible", "keys.seed=0", *pretrained))
     hashes = {(): config_hash(parse_config(tree))}
     for place in leaves(tree):
         other = changed(tree, place)
         assert (other is None) is (place in FIXED_BY_THE_REST), place
-        if other is not None:
+        if place in LAYOUT:
+            assert config_hash(other) == hashes[()], place
+        elif other is not None:
             hashes[place] = config_hash(other)
     assert len(set(hashes.values())) == len(hashes)
 
@@ -468,7 +473,30 @@ def test_digits_of_another_kind(load):
 
 
 def test_unknown_key_named_like_a_type(load):
-    assert "unknown key train.int; known are" in refused(load, "train.int=3")
+    assert "unknown key train.str; known are" in refused(load, "train.str=3")
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (
+            "flip",
+            "its values do not lie where they lay in the picture; clients do it before they encrypt, as [augment]",
+        ),
+        ("rand_augment", "its values do not lie where they lay in the picture, and its channels are mixed; clients do"),
+        ("color_jitter", "its channels are mixed; clients do it before they encrypt, as [augment] says"),
+        ("cutmix", "a rectangle of it is no region of the picture; model.patch_dropout leaves patches out"),
+    ],
+)
+def test_what_means_nothing_on_encrypted_images_is_refused_with_the_reason(load, key, reason):
+    assert f"train: {key} cannot be done to an encrypted image: {reason}" in refused(load, f"train.{key}=true")
+
+
+def test_batches_that_cannot_be_cut(load):
+    assert "accumulate=3 does not divide batch_size=128" in refused(load, "train.accumulate=3")
+    text = refused(load, "train.mixup=0.2", "train.batch_size=6", "train.accumulate=2")
+    assert "mixup takes images in pairs: batch_size=6 over accumulate=2 must be an even number" in text
+    assert load("train.mixup=0.2", "train.batch_size=8", "train.accumulate=4").train.mixup == 0.2
 
 
 def test_one_error_is_said_once():

@@ -13,10 +13,10 @@ from dkjax import machine
 from dkjax.bench.timing import take_turns
 from dkjax.config import TrainConfig
 from dkjax.models.vit import vit
-from dkjax.train.mesh import data_mesh
+from dkjax.train.mesh import train_mesh
 from dkjax.train.optimizer import optimizer
 from dkjax.train.state import TrainState, initial_state
-from dkjax.train.step import Batch, Metrics, make_train_step
+from dkjax.train.step import Metrics, make_train_step
 
 BLOCK_SIZE = 16
 NUM_CLASSES = 1000
@@ -57,9 +57,10 @@ def measure_step(
         num_classes=NUM_CLASSES,
         dtype="bfloat16" if on_gpu else "float32",
     )
-    mesh = data_mesh(batch, jax.devices()[:1])
-    tx = optimizer(TrainConfig(), total_steps=10_000)
-    step = make_train_step(model, tx, 0.0, mesh)
+    mesh = train_mesh(batch, jax.devices()[:1])
+    config = TrainConfig()
+    tx = optimizer(config, total_steps=10_000)
+    step = make_train_step(model, tx, config, mesh)
     params = model.init(jax.random.key(0), (size, size, 3))
     rng = np.random.default_rng(0)
     data = {
@@ -70,7 +71,7 @@ def measure_step(
     prng_key = jax.random.key(1)
 
     def encrypting_step(
-        state: TrainState, data: Batch, image_keys: jax.Array, prng_key: jax.Array
+        state: TrainState, data: dict[str, jax.Array], image_keys: jax.Array, prng_key: jax.Array
     ) -> tuple[TrainState, Metrics]:
         encrypted = dkjax.encrypt(scheme, image_keys, data["image"])
         return step(state, {**data, "image": encrypted}, prng_key)

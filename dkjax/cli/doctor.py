@@ -12,7 +12,8 @@ from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from dkjax.doctor import Cluster, Facts
+    from dkjax.doctor import Facts
+    from dkjax.train.cluster import Cluster
 
 
 @for_people

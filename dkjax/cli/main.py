@@ -1,8 +1,9 @@
 """The `dkjax` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
+import contextlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -19,7 +20,7 @@ from dkjax.cli.plan import plan
 from dkjax.cli.simulate import simulate
 from dkjax.cli.train import train
 from dkjax.cli.verify import verify
-from dkjax.errors import StoppedError
+from dkjax.errors import StoppedError, TransportError
 
 app = typer.Typer(
     name="dkjax",
@@ -65,10 +66,25 @@ def main() -> None:
     try:
         app()
     except SystemExit as stop:
-        if stop.code == StoppedError.exit_code:
-            # What was stopped may still be computed by threads of XLA on memory of Python's: to take the interpreter
-            # apart under them ends in a crash now and then. Everything else has been closed on the way here.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(stop.code)
+        if stop.code == StoppedError.exit_code or (stop.code and _several_processes()):
+            _leave(int(stop.code))
         raise
+
+
+def _several_processes() -> bool:
+    return "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized()
+
+
+def _leave(code: int) -> NoReturn:
+    """Leave at once, without taking the interpreter apart.
+
+    What was stopped may still be computed by threads of XLA on memory of Python's: to take the interpreter apart under
+    them ends in a crash now and then. Everything else has been closed on the way here.
+    """
+    if _several_processes() and code != TransportError.exit_code:
+        # The others are on their way out, too, and would take this one for dead.
+        with contextlib.suppress(Exception):
+            sys.modules["jax"].distributed.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

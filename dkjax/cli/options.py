@@ -10,6 +10,28 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the configuration.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Coordinator = Annotated[
+    str | None,
+    typer.Option(
+        envvar="JAX_COORDINATOR_ADDRESS",
+        help="Where process 0 listens, to train in several processes. Those that srun or mpirun starts, or on a TPU "
+        "pod, find each other by themselves.",
+        metavar="HOST:PORT",
+    ),
+]
+NumProcesses = Annotated[
+    int | None, typer.Option(min=1, envvar="JAX_NUM_PROCESSES", help="How many processes train together; 1 for alone.")
+]
+ProcessId = Annotated[
+    int | None, typer.Option(min=0, envvar="JAX_PROCESS_ID", help="Which of them this is, counted from 0.")
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="Write a trace of training steps FROM to TO - 1 for XProf, TensorBoard or Perfetto.", metavar="FROM:TO"
+    ),
+]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write the metrics as TensorBoard's events, too.")]
 ResultsAsJson = Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of the table.")]
 
 

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from dkjax.cli.errors import for_people
-from dkjax.cli.options import Overrides, ResultsAsJson
+from dkjax.cli.options import (
+    Coordinator,
+    NumProcesses,
+    Overrides,
+    ProcessId,
+    Profile,
+    ResultsAsJson,
+    TensorBoard,
+)
 
 TestAll = Annotated[
     bool | None,
@@ -32,6 +40,11 @@ def train(
     ] = None,
     test_all: TestAll = None,
     overrides: Overrides = None,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
+    profile: Profile = None,
+    tensorboard: TensorBoard = False,
     as_json: ResultsAsJson = False,
 ) -> None:
     """Train a ViT on the encrypted data sets of several clients.
@@ -41,10 +54,15 @@ def train(
 
     A finished training is not done again. A stopped or killed one goes on from its newest checkpoint and ends as if it
     had not been stopped.
+
+    Several processes, on one machine or many, are given the same command and train together.
     """
+    from dkjax.cli.training import parse_watch, prepare_training
     from dkjax.config import ServerConfig, load_as
 
     settings = load_as(ServerConfig, config, overrides or [])
+    watch = parse_watch(profile, tensorboard)
+    prints = prepare_training(coordinator, num_processes, process_id)
 
     from dkjax.cli.memory import keep_freed_memory
     from dkjax.cli.progress import ServerObserver
@@ -53,7 +71,11 @@ def train(
 
     keep_freed_memory()
     with ServerObserver() as observer:
-        results = serve(settings, data, workdir, tests=tests or (), test_all=bool(test_all), observer=observer)
+        results = serve(
+            settings, data, workdir, tests=tests or (), test_all=bool(test_all), observer=observer, watch=watch
+        )
+    if not prints:
+        return
     if as_json:
         typer.echo(json.dumps(results))
     else:

@@ -3,27 +3,32 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from dkjax.collaborative import server
 from dkjax.collaborative.observer import Observer
 from dkjax.collaborative.server import Server
+from dkjax.data.resident import Resident
 from dkjax.data.source import Indexed
 from dkjax.train.loop import evaluate, finite_metrics
 from dkjax.train.metrics import MetricsLog, Progress
+from dkjax.train.processes import is_leader
 from dkjax.train.resume import UNTOLD, Checkpoints, History
 from dkjax.train.state import TrainState
 from dkjax.train.step import Metrics
+from dkjax.train.watching import Watch
 
 
 def train_evaluated(
     start: Server,
     steps: range,
-    test_sets: Mapping[str, Indexed],
+    test_sets: Mapping[str, Indexed | Resident],
     log: MetricsLog,
     observer: Observer,
     begun: History = UNTOLD,
     checkpoints: Checkpoints | None = None,
+    before_step: Callable[[int, TrainState], None] = lambda step, state: None,
 ) -> tuple[Server, History]:
     """Take training steps on what a server has received, and evaluate it `train.evaluations` times on the way.
 
@@ -36,6 +41,7 @@ def train_evaluated(
         observer: told the same.
         begun: what has been found on the way so far.
         checkpoints: where the training is kept on its way, if it is to be stopped and gone on with.
+        before_step: as for `dkjax.train.loop.train`.
 
     Returns:
         The server after the last step, and what was found on the way.
@@ -49,7 +55,7 @@ def train_evaluated(
 
     def report(progress: Progress) -> None:
         nonlocal history
-        log.write(**dataclasses.asdict(progress))
+        log.write(progress.step, dataclasses.asdict(progress))
         observer.training(progress)
         history = dataclasses.replace(history, last=progress, unreported=())
 
@@ -70,16 +76,29 @@ def train_evaluated(
         if any(point["step"] == part.stop for point in begun.curve):
             continue
         left = range(max(taken, part.start), part.stop)
-        stand = server.train(stand, left, report, history.unreported, after_step)
+        stand = server.train(stand, left, report, history.unreported, after_step, before_step)
         accuracy = evaluate(trainer, stand.state.params, test_sets, stop_if_asked)
         epoch = part.stop * trainer.config.epochs / trainer.total_steps
         point = {"step": part.stop, "epoch": round(epoch, 3), "test_accuracy": accuracy}
         history = dataclasses.replace(history, curve=(*history.curve, point))
-        log.write(**point)
+        log.write(part.stop, point)
         observer.evaluated(epoch, accuracy)
         if checkpoints is not None:
             checkpoints.after_evaluation(part.stop, stand.state, so_far)
     return stand, history
+
+
+def open_log(folder: Path, history: History, watch: Watch) -> MetricsLog:
+    """Go on in the log of a run, `metrics.jsonl`, in the leader; the other processes write none.
+
+    Args:
+        folder: of the run.
+        history: what is in the log and stays there.
+        watch: whether to write the events of TensorBoard, too.
+    """
+    told = max((history.last.step if history.last else 0, *(point["step"] for point in history.curve)))
+    path = folder / "metrics.jsonl" if is_leader() else None
+    return MetricsLog(path, history.log_bytes, events=watch.events(folder), first_step=told + 1 if told else 0)
 
 
 def between_evaluations(steps: range, total_steps: int, evaluations: int) -> list[range]:

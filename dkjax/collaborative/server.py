@@ -9,10 +9,12 @@ import jax
 from dkjax.collaborative.client import Upload
 from dkjax.config import ClientWeights, nearest
 from dkjax.data.pool import Pool
+from dkjax.data.resident import Resident, put_on_devices
 from dkjax.data.sampling import StepOrder, uniform_order, weighted_order
 from dkjax.errors import ConfigError, DataError
 from dkjax.train import loop
 from dkjax.train.loop import Trainer
+from dkjax.train.mesh import replicated
 from dkjax.train.metrics import Progress
 from dkjax.train.state import TrainState
 from dkjax.train.step import Metrics
@@ -28,7 +30,8 @@ class Server:
         order_seed: of the order of the records.
         prng_key: the root of the dropout keys.
         uploads: what it trains on, in the order of arrival.
-        records: the records of all of these, where they lie; None before the first upload.
+        records: the records of all of these, where they lie or, with `train.input = "device"`, on the devices; None
+            before the first upload.
     """
 
     trainer: Trainer
@@ -36,11 +39,13 @@ class Server:
     order_seed: int
     prng_key: jax.Array
     uploads: tuple[Upload, ...] = ()
-    records: Pool | None = None
+    records: Pool | Resident | None = None
 
 
 def start(trainer: Trainer, state: TrainState, *, order_seed: int, prng_key: jax.Array) -> Server:
     """Return a server that has received nothing yet.
+
+    In every process that trains together, with the same arguments.
 
     Args:
         trainer: from `dkjax.train.loop.make_trainer`.
@@ -48,11 +53,11 @@ def start(trainer: Trainer, state: TrainState, *, order_seed: int, prng_key: jax
         order_seed: of the order of the records.
         prng_key: a typed key for dropout, of no kin to any cipher key.
     """
-    return Server(trainer, state, order_seed, prng_key)
+    return Server(trainer, state, order_seed, trainer.everywhere(prng_key))
 
 
 def receive(server: Server, uploads: Sequence[Upload], keep: Literal["all", "newest"] = "all") -> Server:
-    """Take in the uploads of a round; none is copied.
+    """Take in the uploads of a round; none is copied, except to the devices if training is to take it from there.
 
     Args:
         server: where the server stands.
@@ -64,10 +69,21 @@ def receive(server: Server, uploads: Sequence[Upload], keep: Literal["all", "new
 
     Raises:
         DataError: images of different shapes.
+        ConfigError: the images do not fit on the devices.
     """
     kept = (*server.uploads, *uploads) if keep == "all" else tuple(uploads)
-    pool = Pool([piece for upload in kept for piece in upload.pool.pieces])
-    return dataclasses.replace(server, uploads=kept, records=pool)
+    if server.trainer.config.input == "device":
+        give_back(server)
+        records: Pool | Resident = put_on_devices([upload.pool for upload in kept], replicated(server.trainer.mesh))
+    else:
+        records = Pool([piece for upload in kept for piece in upload.pool.pieces])
+    return dataclasses.replace(server, uploads=kept, records=records)
+
+
+def give_back(server: Server) -> None:
+    """Free what the server's records take on the devices."""
+    if isinstance(server.records, Resident):
+        server.records.discard()
 
 
 def train(
@@ -76,6 +92,7 @@ def train(
     report: Callable[[Progress], None] = lambda progress: None,
     unreported: Sequence[Metrics] = (),
     after_step: Callable[[int, TrainState, Sequence[Metrics]], None] = lambda step, state, unreported: None,
+    before_step: Callable[[int, TrainState], None] = lambda step, state: None,
 ) -> Server:
     """Take training steps on what has been received.
 
@@ -85,6 +102,7 @@ def train(
         report: called with the progress now and then.
         unreported: as for `dkjax.train.loop.train`.
         after_step: likewise.
+        before_step: likewise.
 
     Returns:
         The server after the last of the steps.
@@ -98,7 +116,16 @@ def train(
         raise DataError("there is nothing to train on: no client has uploaded anything")
     order = order_of(server)
     state = loop.train(
-        server.trainer, server.state, server.records, order, steps, server.prng_key, report, unreported, after_step
+        server.trainer,
+        server.state,
+        server.records,
+        order,
+        steps,
+        server.prng_key,
+        report,
+        unreported,
+        after_step,
+        before_step,
     )
     return dataclasses.replace(server, state=state)
 

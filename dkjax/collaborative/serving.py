@@ -11,7 +11,7 @@ import numpy as np
 
 from dkjax.collaborative import server
 from dkjax.collaborative.configured import load_start
-from dkjax.collaborative.curve import train_evaluated
+from dkjax.collaborative.curve import open_log, train_evaluated
 from dkjax.collaborative.held_out import HeldOut, open_held_out
 from dkjax.collaborative.merging import Merged, merge
 from dkjax.collaborative.observer import Observer
@@ -24,11 +24,11 @@ from dkjax.errors import ConfigError, DataError
 from dkjax.files import read_json, write_json
 from dkjax.models.vit import Model, Params, vit
 from dkjax.train.loop import Trainer, make_trainer, named_rightly
-from dkjax.train.mesh import replicated
-from dkjax.train.metrics import MetricsLog
+from dkjax.train.processes import agreed, is_leader, leaders, others_may_go, together
 from dkjax.train.resume import UNTOLD, Checkpoints
 from dkjax.train.stopping import signals_polled
 from dkjax.train.trained import Trained, load_trained, save_trained
+from dkjax.train.watching import Profiler, Watch
 
 RUN = "training"
 """What the observer calls the one run there is."""
@@ -42,11 +42,15 @@ def serve(
     tests: Sequence[str] = (),
     test_all: bool = False,
     observer: Observer | None = None,
+    watch: Watch = Watch(),  # noqa: B008 (it is frozen)
 ) -> dict[str, Any]:
     """Train a ViT on encrypted data sets, where they lie.
 
     Every byte of the data sets is checked before the folder is touched and before the first step. Stopped before the
     end, the same call goes on from the newest checkpoint; finished, it returns the results as they are.
+
+    Several processes (`dkjax.train.joining`) call it alike. They divide the devices' work and the check among them, one
+    of them writes, and all return the same.
 
     Args:
         config: the model and its training.
@@ -54,7 +58,8 @@ def serve(
         workdir: the folder for the model and the results.
         tests: what to test on, as `open_held_out` takes it.
         test_all: take all images of tests that have no test images of their own.
-        observer: told what happens.
+        observer: told what happens; only the leader's is.
+        watch: what is recorded beside the metrics.
 
     Returns:
         What is written to `results.json`: accuracy on each test set, the last loss and accuracy on training batches,
@@ -66,16 +71,18 @@ def serve(
         DataError: a data set is missing or damaged, or two of them do not agree.
         NonFiniteLossError: training diverged.
         StoppedError: SIGINT or SIGTERM came while it trained; a checkpoint is on the disk.
+        TransportError: another process is gone.
 
     Guarantees:
         - stopped or killed at any step, the same call ends with the same parameters, to the bit, and the same results
-          (`test_resume.py`).
+          (`test_resume.py`); that holds for one process after another number of them, too, but for the order of
+          float32 sums (`test_processes.py`).
         - trained on the data sets of a simulation's arm, the parameters are that arm's, to the bit
           (`test_serving.py::test_equals_the_simulation`).
         - the order in which data sets are named does not matter (`test_serving.py::test_any_order_of_names`).
         - no damaged data set is trained on (`test_serving.py::test_damaged_data_sets_are_not_trained_on`).
     """
-    observer = observer or Observer()
+    observer = observer if observer is not None and is_leader() else Observer()
     merged = merge([open_data_set(path) for path in data])
     held_out = open_held_out(tests, merged.image_shape, merged.class_names, config.data, test_all)
     inputs = {
@@ -83,12 +90,12 @@ def serve(
         "test_sets": [one.identity for one in held_out],
     }
     finished = read_json(workdir / "results.json")
-    if finished is not None:
+    if leaders(finished is not None):
         with open_workdir(workdir, config, inputs):
             observer.run_kept(RUN, 1)
-            return finished
+            return finished or read_json(workdir / "results.json") or {}
     num_records = sum(len(data_set) for data_set in merged.data_sets)
-    trainer = make_trainer(config.train, _model(config, merged), num_records)
+    trainer = make_trainer(config.train, _model(config, merged), num_records, image_shape=merged.image_shape)
     server.weights_of(config.train.client_weights, [upload.client for upload in merged.uploads])
     jax.eval_shape(lambda key: trainer.model.init(key, merged.image_shape), jax.random.key(0))  # do patches fit?
     _require_whole(merged.data_sets, held_out, observer)
@@ -97,9 +104,9 @@ def serve(
     notes += _notes(merged, held_out, config)
     for note in notes:
         observer.note(note)
-    with open_workdir(workdir, config, inputs), signals_polled() as stop_asked:
+    with open_workdir(workdir, config, inputs), signals_polled() as stop_asked, others_may_go():
         run = {"config_hash": config_hash(config), **inputs}
-        results = _train(trainer, start, merged, test_sets, workdir, observer, run, stop_asked)
+        results = _train(trainer, start, merged, test_sets, workdir, observer, run, agreed(stop_asked), watch)
         results |= {
             "test_sets": [{"name": name, "images": len(records)} for name, records in test_sets.items()],
             "test_all": test_all,
@@ -108,7 +115,7 @@ def serve(
             "notes": notes,
             **provenance(config),
         }
-        write_json(workdir / "results.json", results)
+        together(lambda: write_json(workdir / "results.json", results) if is_leader() else None)
     return results
 
 
@@ -169,8 +176,9 @@ def _require_whole(data_sets: Sequence[EncryptedDataSet], held_out: Sequence[Hel
     """Check every byte of all encrypted data sets, each once."""
     encrypted = [*data_sets, *(one.source for one in held_out if isinstance(one.source, EncryptedDataSet))]
     by_id = {data_set.manifest.id: data_set.path for data_set in encrypted}
-    if by_id:
-        require_whole(list(by_id.values()), observer.verifying)
+    # Each process looks at some of them, and all wait for all.
+    own = list(by_id.values())[jax.process_index() :: jax.process_count()]
+    together(lambda: require_whole(own, observer.verifying) if own else None)
 
 
 def _train(
@@ -182,6 +190,7 @@ def _train(
     observer: Observer,
     run: dict[str, Any],
     stop_asked: Callable[[], bool],
+    watch: Watch,
 ) -> dict[str, Any]:
     """Train from the newest checkpoint or from the beginning, keep the model, and say what came of it."""
     started = time.perf_counter()
@@ -198,7 +207,7 @@ def _train(
     )
     with checkpoints:
         like = trainer.state_like(jax.eval_shape(lambda: trainer.model.init(init_key, merged.image_shape)))
-        found = checkpoints.newest(like, replicated(trainer.mesh))
+        found = checkpoints.newest(like)
         if found is None:
             params = trainer.model.init(init_key, merged.image_shape) if start is None else start
             state, history = trainer.start(params), UNTOLD
@@ -208,9 +217,14 @@ def _train(
         stand = server.receive(
             server.start(trainer, state, order_seed=config.seed, prng_key=dropout_key), merged.uploads
         )
-        with MetricsLog(workdir / "metrics.jsonl", history.log_bytes) as log:
+        with (
+            open_log(workdir, history, watch) as log,
+            Profiler(workdir / "profile", watch.profile) as profiler,
+        ):
             steps = range(trainer.total_steps)
-            stand, history = train_evaluated(stand, steps, test_sets, log, observer, history, checkpoints)
+            stand, history = train_evaluated(
+                stand, steps, test_sets, log, observer, history, checkpoints, profiler.before_step
+            )
     save_trained(workdir, Trained(trainer.model, stand.state.params, merged.image_shape, merged.class_names))
     assert history.last is not None  # the last step is always reported
     accuracy = history.curve[-1]["test_accuracy"]

@@ -1,4 +1,4 @@
-"""The folder of a run: one configuration, one process at a time, every file whole or absent."""
+"""The folder of a run: one configuration, one training at a time, every file whole or absent."""
 
 import contextlib
 import os
@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dkjax.config import config_hash, resolved
+from dkjax.config import asked_for, config_hash, resolved
 from dkjax.errors import ConfigError
 from dkjax.files import LOCK, UNFINISHED, alone_in, read_json, write_json
+from dkjax.train.processes import is_leader, together
 
 _CONFIG = "config.json"
 
@@ -18,6 +19,8 @@ _CONFIG = "config.json"
 @contextlib.contextmanager
 def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None = None) -> Iterator[Path]:
     """Hold a run's folder: create it, or go on in it if it holds the same run.
+
+    Of several processes that train together, the leader holds it for all; it is one folder for them.
 
     Args:
         path: the folder. It may be missing, empty, or hold an earlier run of the same configuration and inputs.
@@ -32,12 +35,19 @@ def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None
         ConfigError: the folder holds another run or other files, or another process is working in it.
     """
     held = {"hash": config_hash(config), "config": resolved(config), **(inputs or {})}
+    with contextlib.ExitStack() as stack:
+        together(lambda: stack.enter_context(_held(path, held)) if is_leader() else None)
+        yield path
+
+
+@contextlib.contextmanager
+def _held(path: Path, held: dict[str, Any]) -> Iterator[None]:
     _refuse_foreign(path, held)
     path.mkdir(parents=True, exist_ok=True)
     with alone_in(path, "--workdir"):
         _refuse_foreign(path, held)
         write_json(path / _CONFIG, held)
-        yield path
+        yield
 
 
 def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
@@ -61,9 +71,9 @@ def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
 
 
 def _by_key(held: dict[str, Any]) -> dict[str, Any]:
-    """The sections of a configuration and the inputs beside it; the hash says nothing more."""
+    """What decides the results, by section of the configuration, and the inputs beside it; the hash says no more."""
     inputs = {name: value for name, value in held.items() if name not in ("hash", "config")}
-    return {**held["config"], **inputs}
+    return {**asked_for(held["config"]), **inputs}
 
 
 def _differences(one: Any, other: Any, where: str = "") -> list[str]:

@@ -1,14 +1,23 @@
-"""From records in memory or on disk to batches on the mesh."""
+"""From records in memory, on disk or on the devices to what a compiled step is given."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from dkjax.data.place import own_rows, place, place_rows
+from dkjax.data.resident import Resident, Rows
 from dkjax.data.sampling import StepOrder
 from dkjax.data.source import Indexed, Records
 from dkjax.errors import DataError
+
+Batch = Mapping[str, jax.Array] | Rows
+"""What a compiled step is given: arrays, or the numbers of rows that lie on the devices; see `images_of`."""
+
+_THREADS, _AHEAD = 2, 2
+"""Batches are read by so many threads, and so many may be ready before they are asked for."""
 
 
 def take(records: Records, indices: np.ndarray | slice) -> Records:
@@ -16,38 +25,45 @@ def take(records: Records, indices: np.ndarray | slice) -> Records:
     return {"image": records["image"][indices], "label": records["label"][indices]}
 
 
+def images_of(batch: Batch) -> Mapping[str, jax.Array]:
+    """Return a batch's arrays, `image`, `label` and, for an evaluation, `mask`; to be called in a compiled step."""
+    return batch.read() if isinstance(batch, Rows) else batch
+
+
 def training_batches(
-    records: Indexed, order: StepOrder, steps: Iterable[int], sharding: jax.sharding.Sharding
-) -> Iterator[dict[str, jax.Array]]:
-    """Yield the batches of some training steps, placed on devices one step ahead of their use.
+    records: Indexed | Resident, order: StepOrder, steps: range, sharding: jax.sharding.Sharding
+) -> Generator[Batch, None, None]:
+    """Yield the batches of some training steps, read ahead of their use.
+
+    Each process reads the rows that its own devices need, and no others.
 
     Args:
         records: what to train on.
         order: which records a step sees, from `dkjax.data.sampling`.
         steps: which steps, from 0.
-        sharding: how `image` and `label` are divided, by their first axis.
+        sharding: how a batch is divided, by its first axis.
 
     Yields:
-        `image` uint8[batch_size, H, W, C] and `label` int32[batch_size].
+        `image` uint8[batch_size, H, W, C] and `label` int32[batch_size], or the rows of a resident set.
 
     Raises:
         DataError: there are no records.
     """
     if not len(records):
         raise DataError("there is nothing to train on: no client uploaded an image")
-    ahead: dict[str, jax.Array] | None = None
-    for step in steps:
-        batch = _put(records[order(step)], sharding)
-        if ahead is not None:
-            yield ahead
-        ahead = batch
-    if ahead is not None:
-        yield ahead
+    if isinstance(records, Resident):
+        for step in steps:
+            yield records.rows(rows=place(order(step).astype(np.int32), sharding))
+    elif steps:
+        batch_size = len(order(steps[0]))
+        rows = own_rows(batch_size, sharding)
+        for batch in _read_ahead(lambda step: records[order(step)[rows]], steps):
+            yield place_rows(batch, rows, batch_size, sharding)
 
 
 def evaluation_batches(
-    records: Indexed, batch_size: int, sharding: jax.sharding.Sharding
-) -> Iterator[dict[str, jax.Array]]:
+    records: Indexed | Resident, batch_size: int, sharding: jax.sharding.Sharding
+) -> Iterator[Batch]:
     """Yield every record once, in order, in batches of one size.
 
     The last batch is filled up with repetitions of its first record that carry `mask` False.
@@ -55,17 +71,39 @@ def evaluation_batches(
     Args:
         records: what to evaluate on.
         batch_size: records in a batch, over all devices.
-        sharding: how the arrays are divided, by their first axis.
+        sharding: how a batch is divided, by its first axis.
 
     Yields:
-        `image` uint8[batch_size, H, W, C], `label` int32[batch_size] and `mask` bool[batch_size].
+        `image` uint8[batch_size, H, W, C], `label` int32[batch_size] and `mask` bool[batch_size], or the rows and the
+        mask of a resident set.
     """
-    num_records = len(records)
-    for first in range(0, num_records, batch_size):
+    firsts = range(0, len(records), batch_size)
+
+    def indices(first: int) -> tuple[np.ndarray, np.ndarray]:
         indices = np.arange(first, first + batch_size)
-        mask = indices < num_records
-        yield _put({**records[np.where(mask, indices, first)], "mask": mask}, sharding)
+        mask = indices < len(records)
+        return np.where(mask, indices, first), mask
+
+    if isinstance(records, Resident):
+        for first in firsts:
+            chosen, mask = indices(first)
+            yield records.rows(rows=place(chosen.astype(np.int32), sharding), mask=place(mask, sharding))
+        return
+    rows = own_rows(batch_size, sharding)
+
+    def read(first: int) -> dict[str, Any]:
+        chosen, mask = indices(first)
+        return {**records[chosen[rows]], "mask": mask[rows]}
+
+    for batch in _read_ahead(read, firsts):
+        yield place_rows(batch, rows, batch_size, sharding)
 
 
-def _put(batch: Mapping[str, Any], sharding: jax.sharding.Sharding) -> dict[str, jax.Array]:
-    return {name: jax.device_put(array, sharding) for name, array in batch.items()}
+def _read_ahead(read: Callable[[int], Mapping[str, Any]], numbers: range) -> Iterator[Mapping[str, Any]]:
+    """Read batches on threads of their own: the work between two numbers and two arrays is Grain's."""
+    import grain
+
+    options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
+    batches = grain.MapDataset.range(len(numbers)).map(lambda place: read(numbers[place])).to_iter_dataset(options)
+    with contextlib.closing(iter(batches)) as reading:
+        yield from reading

@@ -3,8 +3,7 @@
 `gather` looks and changes nothing; `find_traps` judges what it found, and would judge made-up facts alike.
 """
 
-from dkjax.doctor.cluster import Cluster, detect_cluster
 from dkjax.doctor.facts import Facts, gather
 from dkjax.doctor.traps import TRAPS, Finding, find_traps
 
-__all__ = ["TRAPS", "Cluster", "Facts", "Finding", "detect_cluster", "find_traps", "gather"]
+__all__ = ["TRAPS", "Facts", "Finding", "find_traps", "gather"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dkjax import machine
-from dkjax.doctor.cluster import Cluster, detect_cluster
+from dkjax.train.cluster import Cluster, detect_cluster
 
 _LOOKED_FOR = (
     "array_record",
@@ -97,7 +97,7 @@ def gather(folder: Path, environ: Mapping[str, str]) -> Facts:
         cluster=cluster,
         jax_platforms=environ.get("JAX_PLATFORMS", ""),
         nvidia=Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None,
-        tpu=Path("/dev/accel0").exists() or Path("/dev/vfio/0").exists(),
+        tpu=machine.has_tpu(),
         modules=tuple(name for name in _LOOKED_FOR if importlib.util.find_spec(name) is not None),
         start_method=multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0],
         cpu_cores=machine.cpu_cores(),

@@ -1,7 +1,7 @@
 """The training loop: batches in, progress out, and a stop at the first loss that is not a number."""
 
+import contextlib
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,16 +11,24 @@ import optax
 from jax.sharding import Mesh
 
 from dkjax.config import TrainConfig
-from dkjax.data.batches import evaluation_batches, training_batches
+from dkjax.data.batches import Batch, evaluation_batches, training_batches
+from dkjax.data.resident import Resident
 from dkjax.data.sampling import StepOrder
 from dkjax.data.source import Indexed
 from dkjax.errors import NonFiniteLossError
 from dkjax.models.vit import Model
-from dkjax.train.mesh import batch_sharding, data_mesh
+from dkjax.train.chips import chip_of
+from dkjax.train.flops import flops_per_image
+from dkjax.train.mesh import batch_sharding, divided, replicated, train_mesh
+from dkjax.train.meter import Meter
 from dkjax.train.metrics import Progress
 from dkjax.train.optimizer import optimizer, schedule
-from dkjax.train.state import TrainState, initial_state
-from dkjax.train.step import Batch, Metrics, make_eval_step, make_train_step
+from dkjax.train.state import TrainState, initial_state, state_like
+from dkjax.train.step import Metrics, make_eval_step, make_train_step
+
+_IN_FLIGHT = 2
+"""Steps that the devices may have in hand. More would gain nothing: they wait for no step, and a step for no batch, as
+long as one is ready. On CPUs of several processes many would lock each other out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Trainer:
         train_step: as `make_train_step` builds it.
         eval_step: as `make_eval_step` builds it.
         learning_rate: by step.
+        flops_per_image: floating point operations that the network takes to learn from one image; None where nobody
+            knows how many the devices could do.
     """
 
     config: TrainConfig
@@ -46,18 +56,35 @@ class Trainer:
     train_step: Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]
     eval_step: Callable[[Any, Batch], jax.Array]
     learning_rate: optax.Schedule
+    flops_per_image: float | None = None
 
     def start(self, params: Any) -> TrainState:
         """Return the state before the first step, from parameters that stay untouched."""
         return initial_state(params, self.tx, self.mesh)
 
     def state_like(self, params: Any) -> TrainState:
-        """Return shapes and dtypes of the state, from parameters or their shapes; nothing is computed."""
-        return jax.eval_shape(self.start, params)
+        """Return shapes, dtypes and places of the state, from parameters or their shapes; nothing is computed."""
+        like = state_like(params, self.tx)
+        return jax.tree.map(
+            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+            like,
+            divided(self.mesh, like),
+        )
+
+    def everywhere(self, prng_key: jax.Array) -> jax.Array:
+        """Give every device a typed key that every process has."""
+        words = np.asarray(jax.random.key_data(prng_key))
+        impl = jax.random.key_impl(prng_key)
+        whole = replicated(self.mesh)
+        return jax.jit(lambda words: jax.random.wrap_key_data(words, impl=impl), out_shardings=whole)(words)
 
 
 def make_trainer(
-    config: TrainConfig, model: Model, num_records: int, devices: Sequence[jax.Device] | None = None
+    config: TrainConfig,
+    model: Model,
+    num_records: int,
+    devices: Sequence[jax.Device] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
 ) -> Trainer:
     """Set up training.
 
@@ -66,14 +93,15 @@ def make_trainer(
         model: the network.
         num_records: images in an epoch; what all clients together upload in one round.
         devices: to train on; by default all there are.
+        image_shape: `(H, W, C)`, for the utilisation of the devices to be measured.
 
     Returns:
         The trainer; nothing is compiled before its first step.
 
     Raises:
-        ConfigError: the devices do not divide the batch.
+        ConfigError: the devices do not divide the batch, or `fsdp` not the devices.
     """
-    mesh = data_mesh(config.batch_size, devices)
+    mesh = train_mesh(config.batch_size, devices, fsdp=config.fsdp, accumulate=config.accumulate)
     total_steps = max(1, config.epochs * num_records // config.batch_size)
     tx = optimizer(config, total_steps)
     return Trainer(
@@ -82,22 +110,24 @@ def make_trainer(
         tx=tx,
         mesh=mesh,
         total_steps=total_steps,
-        train_step=make_train_step(model, tx, config.label_smoothing, mesh),
+        train_step=make_train_step(model, tx, config, mesh),
         eval_step=make_eval_step(model, mesh),
         learning_rate=schedule(config, total_steps),
+        flops_per_image=flops_per_image(model, image_shape) if image_shape and chip_of(mesh.devices.flat[0]) else None,
     )
 
 
 def train(
     trainer: Trainer,
     state: TrainState,
-    records: Indexed,
+    records: Indexed | Resident,
     order: StepOrder,
     steps: range,
     prng_key: jax.Array,
     report: Callable[[Progress], None] = lambda progress: None,
     unreported: Sequence[Metrics] = (),
     after_step: Callable[[int, TrainState, Sequence[Metrics]], None] = lambda step, state, unreported: None,
+    before_step: Callable[[int, TrainState], None] = lambda step, state: None,
 ) -> TrainState:
     """Take some training steps.
 
@@ -116,6 +146,7 @@ def train(
         after_step: called after every step, and after its report if there is one, with the number of steps taken so
             far, the state, which the next step gives up, and the metrics since the last report. What it raises ends
             the training.
+        before_step: called before every step with the number of steps taken so far and the state.
 
     Returns:
         The state after the last step.
@@ -124,36 +155,40 @@ def train(
         NonFiniteLossError: with the step whose loss was infinite or not a number.
         DataError: there are no records.
     """
-    batch_size = trainer.config.batch_size
     pending = list(unreported)
-    taken, since = 0, time.perf_counter()
+    meter = Meter(trainer.config.batch_size, trainer.flops_per_image, trainer.mesh)
     batches = training_batches(records, order, steps, batch_sharding(trainer.mesh))
-    for step, batch in zip(steps, batches, strict=True):
-        state, metrics = trainer.train_step(state, batch, prng_key)
-        pending.append(metrics)
-        taken += 1
-        if len(pending) == trainer.config.log_every or step == steps[-1]:
-            finite = finite_metrics(pending, step + 1)
-            now = time.perf_counter()
-            report(
-                Progress(
-                    step=step + 1,
-                    total_steps=trainer.total_steps,
-                    loss=_mean(finite, "loss"),
-                    accuracy=_mean(finite, "accuracy"),
-                    learning_rate=float(trainer.learning_rate(step)),
-                    images_per_second=taken * batch_size / (now - since),
+    with contextlib.closing(batches):
+        for step in steps:
+            before_step(step, state)
+            with meter.waiting():
+                batch = next(batches)
+            state, metrics = trainer.train_step(state, batch, prng_key)
+            pending.append(metrics)
+            meter.step_taken()
+            if len(pending) > _IN_FLIGHT:
+                jax.block_until_ready(pending[-1 - _IN_FLIGHT])
+            if len(pending) == trainer.config.log_every or step == steps[-1]:
+                finite = finite_metrics(pending, step + 1)
+                report(
+                    Progress(
+                        step=step + 1,
+                        total_steps=trainer.total_steps,
+                        loss=_mean(finite, "loss"),
+                        accuracy=_mean(finite, "accuracy"),
+                        learning_rate=float(trainer.learning_rate(step)),
+                        **meter.read(),
+                    )
                 )
-            )
-            pending, taken, since = [], 0, now
-        after_step(step + 1, state, pending)
+                pending = []
+            after_step(step + 1, state, pending)
     return state
 
 
 def evaluate(
     trainer: Trainer,
     params: Any,
-    test_views: Mapping[str, Indexed],
+    test_views: Mapping[str, Indexed | Resident],
     after_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Measure accuracy; every image counts once.
@@ -174,7 +209,7 @@ def evaluate(
 
 
 def named_rightly(
-    trainer: Trainer, params: Any, records: Indexed, after_batch: Callable[[], None] = lambda: None
+    trainer: Trainer, params: Any, records: Indexed | Resident, after_batch: Callable[[], None] = lambda: None
 ) -> np.ndarray:
     """Count the images of each class that the model names rightly; every image counts once.
 
@@ -188,9 +223,11 @@ def named_rightly(
         int64[num_classes].
     """
     batches = evaluation_batches(records, trainer.config.batch_size, batch_sharding(trainer.mesh))
-    counts = []
+    counts: list[jax.Array] = []
     for batch in batches:
         counts.append(trainer.eval_step(params, batch))
+        if len(counts) > _IN_FLIGHT:
+            jax.block_until_ready(counts[-1 - _IN_FLIGHT])
         after_batch()
     return np.asarray(jax.device_get(counts), np.int64).sum(axis=0)
 

@@ -1,37 +1,84 @@
-"""The device mesh: one axis, `data`, over which batches are divided. One device is the same code."""
+"""The device mesh and what lies where on it. One device is the same code.
+
+Batches are divided over all devices. Parameters and the optimizer's state lie whole on each device, or, with an `fsdp`
+axis longer than 1, divided over that axis: each device keeps a part of every large array, and the whole is gathered for
+the time of a step. The device order is JAX's, so that the devices of one host are neighbours on `fsdp`.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from dkjax.errors import ConfigError
 
+DATA, FSDP = "data", "fsdp"
 
-def data_mesh(batch_size: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Lay devices out for data parallel training.
+_WORTH_DIVIDING = 1 << 14
+"""Arrays of fewer elements stay whole everywhere: to gather them would take longer than it saves memory."""
+
+
+def train_mesh(
+    batch_size: int, devices: Sequence[jax.Device] | None = None, *, fsdp: int = 1, accumulate: int = 1
+) -> Mesh:
+    """Lay devices out for training.
 
     Args:
-        batch_size: the batch to divide among them.
-        devices: which; by default all there are.
+        batch_size: images of a step, over all devices.
+        devices: which; by default all there are, those of other processes included.
+        fsdp: over how many of them parameters and optimizer state are divided.
+        accumulate: in how many parts, one after the other, a step takes its batch.
 
     Returns:
-        A mesh with the axis `data`.
+        A mesh with the axes `data` and `fsdp`.
 
     Raises:
-        ConfigError: the devices do not divide the batch.
+        ConfigError: `fsdp` does not divide the devices, or the devices do not divide what a step takes at a time.
     """
     devices = jax.devices() if devices is None else devices
-    if batch_size % len(devices):
-        raise ConfigError(f"train.batch_size={batch_size} cannot be divided among {len(devices)} devices")
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    count = len(devices)
+    if count % fsdp:
+        raise ConfigError(f"train.fsdp={fsdp} does not divide the {count} devices: choose one of {_divisors(count)}")
+    if batch_size % (count * accumulate):
+        parts = f" in train.accumulate={accumulate} parts" if accumulate > 1 else ""
+        raise ConfigError(f"train.batch_size={batch_size}{parts} cannot be divided among {count} devices")
+    shape = (count // fsdp, fsdp)
+    return jax.make_mesh(shape, (DATA, FSDP), axis_types=(AxisType.Auto, AxisType.Auto), devices=devices)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Divide the first axis of an array among the devices."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    """Divide the first axis of an array among all devices."""
+    return NamedSharding(mesh, PartitionSpec((DATA, FSDP)))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
     """Give every device the whole array."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def divided(mesh: Mesh, tree: Any) -> Any:
+    """Say where parameters, or a state that is made of them, lie on a mesh.
+
+    Args:
+        mesh: from `train_mesh`.
+        tree: arrays, or their shapes as `jax.eval_shape` gives them.
+
+    Returns:
+        A sharding for each: the longest axis that `fsdp` divides, the last of several, is divided over `fsdp`. Vectors
+        and small arrays stay whole. The rule depends on shapes alone, so the optimizer's moments lie as their
+        parameters do.
+    """
+    return jax.tree.map(lambda leaf: NamedSharding(mesh, _spec(leaf.shape, leaf.size, mesh.shape[FSDP])), tree)
+
+
+def _spec(shape: tuple[int, ...], size: int, parts: int) -> PartitionSpec:
+    dividable = [(length, axis) for axis, length in enumerate(shape) if length % parts == 0]
+    if parts == 1 or len(shape) < 2 or size < _WORTH_DIVIDING or not dividable:
+        return PartitionSpec()
+    _, axis = max(dividable)
+    return PartitionSpec(*[None] * axis, FSDP)
+
+
+def _divisors(count: int) -> str:
+    return ", ".join(str(number) for number in range(1, count + 1) if count % number == 0)

@@ -3,8 +3,11 @@
 import dataclasses
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from dkjax.errors import MissingPackageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +21,11 @@ class Progress:
         accuracy: mean accuracy on the training batches since the last report, 0 to 1.
         learning_rate: at this step.
         images_per_second: since the last report.
+        input_wait: share of the time since then for which nothing could be done but wait for a batch, 0 to 1.
+        model_flops_utilisation: operations that the network needs for that many images, over those that the devices
+            could do at best in bfloat16; None where that is not known, as on CPUs.
+        device_memory_bytes: the most that a device of this process has had in use; None where it does not say.
+        host_memory_bytes: the most that this process has had.
     """
 
     step: int
@@ -26,31 +34,89 @@ class Progress:
     accuracy: float
     learning_rate: float
     images_per_second: float
+    input_wait: float
+    model_flops_utilisation: float | None
+    device_memory_bytes: int | None
+    host_memory_bytes: int
+
+
+MEASURED = (
+    "images_per_second",
+    "input_wait",
+    "model_flops_utilisation",
+    "device_memory_bytes",
+    "host_memory_bytes",
+)
+"""What of the progress is never the same twice: of the rest, a training that is repeated gives the same."""
 
 
 class MetricsLog:
-    """Metrics as JSON lines, one object a line, in a file that is readable while it grows."""
+    """Metrics as JSON lines, one object a line, in a file that is readable while it grows.
 
-    def __init__(self, path: Path, keep_bytes: int = 0) -> None:
-        """Go on in the log at `path` after its first `keep_bytes`; the rest, of an unfinished run, is dropped."""
-        self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (close() closes it)
-        self._file.truncate(min(keep_bytes, self.num_bytes))
+    Args:
+        path: the file; None to write nothing, for processes that are not the leader.
+        keep_bytes: go on after so many; the rest, of an unfinished run, is dropped.
+        events: a folder for the same as TensorBoard's events; None for none.
+        first_step: events of this and later steps, of an unfinished run, are dropped.
+
+    Raises:
+        MissingPackageError: events are asked for, and tensorboardX is not installed.
+    """
+
+    def __init__(
+        self, path: Path | None, keep_bytes: int = 0, *, events: Path | None = None, first_step: int = 0
+    ) -> None:
+        self._events = None if path is None or events is None else _event_writer(events, first_step)
+        self._file = open(path or os.devnull, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (close() closes it)
+        if path is not None:
+            self._file.truncate(min(keep_bytes, self.num_bytes))
 
     @property
     def num_bytes(self) -> int:
         """How long the log is."""
         return os.fstat(self._file.fileno()).st_size
 
-    def write(self, **values: Any) -> None:
-        """Append one line."""
-        self._file.write(json.dumps(values) + "\n")
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        """Append one line.
+
+        Args:
+            step: how many steps have been taken.
+            values: numbers, None, or numbers by name.
+        """
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        if self._events is not None:
+            for name, value in values.items():
+                for tag, number in _tagged(name, value):
+                    self._events.add_scalar(tag, number, step)
 
     def close(self) -> None:
         """Close the file; nothing can be written any more."""
         self._file.close()
+        if self._events is not None:
+            self._events.close()
 
     def __enter__(self) -> "MetricsLog":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _tagged(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Name the numbers of a value as TensorBoard groups them."""
+    if isinstance(value, Mapping):
+        for key, number in value.items():
+            yield from _tagged(f"{name}/{key}", number)
+    elif value is not None:
+        yield name, value
+
+
+def _event_writer(folder: Path, first_step: int) -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise MissingPackageError(
+            'TensorBoard\'s events are written by tensorboardX: pip install "dkjax[tensorboard]"'
+        ) from None
+    # Files are named by the second in which they are begun, and a rerun may follow quickly.
+    return SummaryWriter(str(folder), purge_step=first_step or None, filename_suffix=f".{first_step}")

@@ -10,9 +10,8 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,32 +19,9 @@ import jax.numpy as jnp
 from dkjax.config import TrainConfig
 from dkjax.errors import ConfigError, MissingPackageError
 from dkjax.models.vit import Model
+from dkjax.train.chips import chip_of
 from dkjax.train.loop import make_trainer
-
-
-class Chip(NamedTuple):
-    """What the maker says of a chip.
-
-    Attributes:
-        memory_bytes: high-bandwidth memory.
-        flops: bfloat16 operations in a second, in which TPUs multiply float32 matrices too by default.
-        bandwidth: bytes of that memory read or written in a second.
-    """
-
-    memory_bytes: int
-    flops: float
-    bandwidth: float
-
-
-CHIPS: Mapping[str, Chip] = MappingProxyType(
-    {
-        "TPU v4": Chip(32 << 30, 275e12, 1228e9),
-        "TPU v5 lite": Chip(16 << 30, 197e12, 819e9),
-        "TPU v5": Chip(95 << 30, 459e12, 2765e9),
-        "TPU v6 lite": Chip(32 << 30, 918e12, 1640e9),
-    }
-)
-"""TPUs by JAX's name of the device; v5 lite is v5e, v5 is v5p, v6 lite is v6e. Source: cloud.google.com/tpu/docs."""
+from dkjax.train.mesh import batch_sharding, replicated
 
 _COLLECTIVE = re.compile(r" (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
 _QUIET = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
@@ -69,7 +45,7 @@ class Plan:
         flops: floating point operations.
         accessed_bytes: read and written.
         least_seconds: below this no step can be, by the chip's arithmetic and memory bandwidth; None for devices
-            that are not in `CHIPS`.
+            that are not in `dkjax.train.chips.CHIPS`.
         estimated_seconds: the compiler's own estimate of a step; None where it makes none. Neither number knows
             what the host does or what waits for the network.
         collectives: how often each kind of communication between devices stands in the program.
@@ -134,14 +110,16 @@ def plan_training(
     found = list(trainer.mesh.devices.flat)
     key = jax.eval_shape(lambda: jax.random.key(0))
     params = jax.eval_shape(lambda key: model.init(key, image_shape), key)
-    state = jax.eval_shape(trainer.start, params)
+    state = trainer.state_like(params)
+    divided = batch_sharding(trainer.mesh)
     batch = {
-        "image": jax.ShapeDtypeStruct((config.batch_size, *image_shape), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
+        "image": jax.ShapeDtypeStruct((config.batch_size, *image_shape), jnp.uint8, sharding=divided),
+        "label": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=divided),
     }
+    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(trainer.mesh))
     started = time.perf_counter()
     try:
-        compiled = jax.jit(trainer.train_step, donate_argnums=0).lower(state, batch, key).compile()
+        compiled = trainer.train_step.lower(state, batch, key).compile()  # type: ignore[attr-defined]
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -153,7 +131,7 @@ def plan_training(
     seconds = time.perf_counter() - started
     memory: Any = compiled.memory_analysis()
     costs: Any = compiled.cost_analysis()
-    chip = CHIPS.get(found[0].device_kind)
+    chip = chip_of(found[0])
     estimated = costs.get("optimal_seconds", 0)
     return Plan(
         device_kind=found[0].device_kind,
@@ -171,9 +149,14 @@ def plan_training(
         least_seconds=max(costs["flops"] / chip.flops, costs["bytes accessed"] / chip.bandwidth) if chip else None,
         # The sum is negative where the compiler has no time for some of the operations; then it means nothing.
         estimated_seconds=estimated if estimated > 0 else None,
-        collectives=dict(collections.Counter(_COLLECTIVE.findall(compiled.as_text() or ""))),
+        collectives=collectives_of(compiled),
         compile_seconds=seconds,
     )
+
+
+def collectives_of(compiled: Any) -> dict[str, int]:
+    """Count how often each kind of communication between devices stands in a compiled program."""
+    return dict(collections.Counter(_COLLECTIVE.findall(compiled.as_text() or "")))
 
 
 def topology_devices(topology: str) -> list[jax.Device]:

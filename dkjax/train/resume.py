@@ -1,21 +1,27 @@
 """Checkpoints of a training under way: stopped or killed at any step, it goes on as if nothing had happened."""
 
+import contextlib
 import dataclasses
+import errno
+import functools
+import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-import jax
 import numpy as np
 
-from dkjax.errors import ConfigError, DataError, StoppedError
+from dkjax.errors import ConfigError, DataError, DkjaxError, StoppedError
 from dkjax.files import read_json, sha256_of, write_json
-from dkjax.train.checkpoints import placed
 from dkjax.train.metrics import Progress
+from dkjax.train.processes import is_leader, leaders, together
 from dkjax.train.state import TrainState
 from dkjax.train.step import Metrics
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 _CHECKSUMS = "checksums.json"
 _WRITTEN_LAST = {_CHECKSUMS, "_CHECKPOINT_METADATA", "commit_success.txt"}
@@ -41,6 +47,21 @@ class History:
 
 UNTOLD = History()
 """Before the first step."""
+
+
+def _damage_is_a_data_error(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Let everything that reading a damaged checkpoint may raise be a `DataError` of one line."""
+
+    @functools.wraps(function)
+    def reading(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        try:
+            return function(*args, **kwargs)
+        except DkjaxError:
+            raise
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise DataError(str(error).partition("\n")[0] or type(error).__name__) from error
+
+    return reading
 
 
 class Checkpoints:
@@ -89,14 +110,14 @@ class Checkpoints:
     def __exit__(self, *_: object) -> None:
         # Only a manager that was asked for is there to be closed, which waits for what it is writing.
         if "_manager" in self.__dict__:
-            self._manager.close()
+            with _full_disk_is_said():
+                self._manager.close()
 
-    def newest(self, like: TrainState, sharding: jax.sharding.Sharding) -> tuple[TrainState, History] | None:
+    def newest(self, like: TrainState) -> tuple[TrainState, History] | None:
         """Read the newest checkpoint that is whole; newer ones, of no use to anybody, are removed.
 
         Args:
-            like: shapes and dtypes of the state.
-            sharding: where it is put, whatever devices it was saved from.
+            like: shapes and dtypes of the state, and where it is put, whatever devices it was saved from.
 
         Returns:
             Where to go on; None if there is nothing to go on from.
@@ -105,18 +126,18 @@ class Checkpoints:
             ConfigError: a checkpoint belongs to another training.
         """
         damaged = 0
-        for step in self._steps():
+        steps = self._steps() if is_leader() else []
+        while (step := leaders(steps.pop(0) if steps else -1)) >= 0:
             path = self._folder / str(step)
             try:
-                _check(path)
-                return self._read(path, like, sharding)
-            except (ValueError, KeyError, TypeError, OSError) as error:
-                if isinstance(error, ConfigError):
-                    raise
-                reason = str(error).partition("\n")[0] or type(error).__name__
-                self._warn(f"the checkpoint {path} is damaged and is passed over: {reason}")
+                # One process reads all of it, and then each what its devices need.
+                together(functools.partial(_check, path) if is_leader() else _nothing)
+                return together(functools.partial(self._read, path, like))
+            except DataError as error:
+                self._warn(f"the checkpoint {path} is damaged and is passed over: {error}")
                 damaged += 1
-                shutil.rmtree(path, ignore_errors=True)
+                if is_leader():
+                    shutil.rmtree(path, ignore_errors=True)
         if damaged:
             self._warn(f"no checkpoint in {self._folder} is whole: the training begins anew")
         return None
@@ -146,7 +167,8 @@ class Checkpoints:
         """Stop if that is asked for, with a checkpoint; arguments and errors as for `after_step`."""
         if self._stop_asked():
             self._save(step, state, history())
-            self._manager.wait_until_finished()
+            with _full_disk_is_said():
+                self._manager.wait_until_finished()
             raise StoppedError(f"stopped after step {step}, which is kept; the same command goes on from there")
 
     def _save(self, step: int, state: TrainState, history: History) -> None:
@@ -157,23 +179,25 @@ class Checkpoints:
             return
         accuracies = [(next(iter(point["test_accuracy"].values()), 0.0), point["step"]) for point in history.curve]
         self._best = max(accuracies)[1] if accuracies else None
-        # One is written at a time; `_write_checksums` is called for the one before until it is finished.
-        self._manager.wait_until_finished()
+        with _full_disk_is_said():
+            # One is written at a time; `_write_checksums` is called for the one before until it is finished.
+            self._manager.wait_until_finished()
         self._saving = step
         told = {"run": self._run, "step": step, **dataclasses.asdict(history)}
         told["unreported"] = [{name: float(value) for name, value in one.items()} for one in history.unreported]
         args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), history=ocp.args.JsonSave(told))
-        self._manager.save(step, args=args, force=True)
+        with _full_disk_is_said():
+            self._manager.save(step, args=args, force=True)
 
-    def _read(self, path: Path, like: TrainState, sharding: jax.sharding.Sharding) -> tuple[TrainState, History]:
+    @_damage_is_a_data_error
+    def _read(self, path: Path, like: TrainState) -> tuple[TrainState, History]:
         import orbax.checkpoint as ocp
 
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             told = checkpointer.restore(path, ocp.args.Composite(history=ocp.args.JsonRestore()))["history"]
             if told["run"] != self._run:
                 raise ConfigError(f"the checkpoint {path} is of another training: choose another --workdir")
-            target = placed(like, sharding)
-            restore = ocp.args.PyTreeRestore(target, ocp.checkpoint_utils.construct_restore_args(target))
+            restore = ocp.args.PyTreeRestore(like, ocp.checkpoint_utils.construct_restore_args(like))
             state = checkpointer.restore(path, ocp.args.Composite(state=restore))["state"]
         unreported = [{name: np.float32(value) for name, value in one.items()} for one in told["unreported"]]
         last = None if told["last"] is None else Progress(**told["last"])
@@ -199,7 +223,13 @@ class Checkpoints:
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_checksums),
         )
-        return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
+
+        class Manager(ocp.CheckpointManager):
+            def reached_preemption(self, step: int) -> bool:
+                # Whether to stop is asked for elsewhere, and JAX counts the calls.
+                return False
+
+        return Manager(self._folder, options=options, item_handlers=handlers)
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """Say which checkpoints are kept; Orbax asks."""
@@ -209,9 +239,25 @@ class Checkpoints:
 
     def _write_checksums(self) -> None:
         """Orbax calls this when a checkpoint's files are written, before the folder gets its name."""
-        if jax.process_index() == 0:
+        if is_leader():
             for unfinished in self._folder.glob(f"{self._saving}.*"):
                 write_json(unfinished / _CHECKSUMS, _checksums(unfinished))
+
+
+@contextlib.contextmanager
+def _full_disk_is_said() -> Iterator[None]:
+    """Turn what Orbax and TensorStore raise when there is no room into what Python raises."""
+    try:
+        yield
+    except Exception as error:  # an XlaRuntimeError, a ValueError, an OSError; it is the text that tells
+        for code in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(code) in str(error):
+                raise OSError(code, os.strerror(code)) from error
+        raise
+
+
+def _nothing() -> None:
+    pass
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -223,6 +269,7 @@ def _checksums(folder: Path) -> dict[str, str]:
     return sums
 
 
+@_damage_is_a_data_error
 def _check(folder: Path) -> None:
     expected = read_json(folder / _CHECKSUMS)
     if not isinstance(expected, dict):

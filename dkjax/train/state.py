@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from dkjax.train.mesh import replicated
+from dkjax.train.mesh import divided
 
 
 @jax.tree_util.register_dataclass
@@ -27,10 +27,25 @@ class TrainState:
     opt_state: optax.OptState
 
 
+def state_like(params: Any, tx: optax.GradientTransformation) -> TrainState:
+    """Return shapes and dtypes of the state, from parameters or their shapes; nothing is computed."""
+    return jax.eval_shape(lambda params: _start(params, tx), params)
+
+
 def initial_state(params: Any, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
-    """Start training from parameters, which are copied to every device of the mesh."""
+    """Start training from parameters, which stay untouched.
 
-    def start(params: Any) -> TrainState:
-        return TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params), tx.init(params))
+    Args:
+        params: on this process's devices or in its memory; the same in every process.
+        tx: the optimizer.
+        mesh: where the state lies, as `dkjax.train.mesh.divided` says.
 
-    return jax.jit(start, out_shardings=replicated(mesh))(params)
+    Returns:
+        The state before the first step.
+    """
+    where = divided(mesh, state_like(params, tx))
+    return jax.jit(lambda params: _start(params, tx), out_shardings=where)(params)
+
+
+def _start(params: Any, tx: optax.GradientTransformation) -> TrainState:
+    return TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params), tx.init(params))

@@ -1,6 +1,7 @@
 """One training step and one evaluation step, compiled once and used for every batch."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,13 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from dkjax.config import TrainConfig
+from dkjax.data.batches import Batch, images_of
 from dkjax.models.vit import Model
-from dkjax.train.mesh import batch_sharding, replicated
+from dkjax.train.mesh import batch_sharding, divided, replicated
+from dkjax.train.mixup import mixup
 from dkjax.train.state import TrainState
 
-Batch = dict[str, jax.Array]
 Metrics = Mapping[str, jax.Array | np.floating]
 
 
@@ -22,42 +25,63 @@ def normalise(images: jax.Array) -> jax.Array:
 
 
 def make_train_step(
-    model: Model, tx: optax.GradientTransformation, label_smoothing: float, mesh: Mesh
+    model: Model, tx: optax.GradientTransformation, config: TrainConfig, mesh: Mesh
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
     """Build the jitted training step.
 
     Args:
         model: the network.
         tx: the optimizer.
-        label_smoothing: share of the target that is spread over all classes.
-        mesh: the devices; batches are divided among them, the state is on each.
+        config: `label_smoothing`, `mixup` and `accumulate` count here.
+        mesh: the devices.
 
     Returns:
-        `(state, batch, prng_key) -> (state, metrics)`. The state that goes in is given up. `prng_key` is the root of
-        the dropout keys, the same for every step. Metrics are `loss` and `accuracy`, float32[], of this batch before
-        the update.
+        `(state, batch, prng_key) -> (state, metrics)`. The state that goes in is given up; it lies as `initial_state`
+        puts it. The batch is divided over the devices. `prng_key` is the root of the dropout and mixup keys, the same
+        for every step. Metrics are `loss` and `accuracy`, float32[], of this batch before the update.
+
+    Guarantees:
+        - the same on any number of devices, and whether the state is divided or not, but for the order of float32
+          sums (`test_step.py::test_one_device_equals_four`, `tests/train/test_devices.py`).
+        - the same with `accumulate` as without, likewise (`test_step.py::test_accumulating_is_the_same`).
     """
 
-    def loss_of(params: optax.Params, batch: Batch, dropout_key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = model.apply(params, normalise(batch["image"]), dropout_key=dropout_key)
-        targets = optax.smooth_labels(jax.nn.one_hot(batch["label"], logits.shape[-1]), label_smoothing)
-        loss = optax.softmax_cross_entropy(logits, targets).mean()
-        return loss, (logits.argmax(-1) == batch["label"]).mean()
+    def loss_of(params: optax.Params, batch: Mapping[str, jax.Array], prng_key: jax.Array) -> tuple[jax.Array, Any]:
+        dropout_key, mixup_key = jax.random.split(prng_key)
+        labels = batch["label"]
+        images, targets = normalise(batch["image"]), jax.nn.one_hot(labels, model.num_classes)
+        if config.mixup:
+            images, targets = mixup(mixup_key, images, targets, config.mixup)
+        logits = model.apply(params, images, dropout_key=dropout_key)
+        loss = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, config.label_smoothing)).mean()
+        return loss, (logits.argmax(-1) == labels).mean()
+
+    gradient = jax.value_and_grad(loss_of, has_aux=True)
+
+    def accumulated(params: optax.Params, batch: Mapping[str, jax.Array], prng_key: jax.Array) -> Any:
+        """Average over the parts of a batch, one after the other."""
+
+        def add(total: Any, part: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, gradient(params, *part)), None
+
+        parts = (_parts(batch, config.accumulate), jax.random.split(prng_key, config.accumulate))
+        nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(gradient, params, batch, prng_key))
+        total, _ = jax.lax.scan(add, nothing, parts)
+        return jax.tree.map(lambda summed: summed / config.accumulate, total)
 
     def train_step(state: TrainState, batch: Batch, prng_key: jax.Array) -> tuple[TrainState, Metrics]:
-        dropout_key = jax.random.fold_in(prng_key, state.step)
-        (loss, accuracy), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params, batch, dropout_key)
+        step_key = jax.random.fold_in(prng_key, state.step)
+        # Divided parameters are brought together once, and their gradient is divided again.
+        params = jax.lax.with_sharding_constraint(state.params, replicated(mesh))
+        average = gradient if config.accumulate == 1 else accumulated
+        images = jax.lax.with_sharding_constraint(dict(images_of(batch)), batch_sharding(mesh))
+        (loss, accuracy), grads = average(params, images, step_key)
+        grads = jax.lax.with_sharding_constraint(grads, divided(mesh, grads))
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, opt_state), {"loss": loss, "accuracy": accuracy}
+        state = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
+        return jax.lax.with_sharding_constraint(state, divided(mesh, state)), {"loss": loss, "accuracy": accuracy}
 
-    whole = replicated(mesh)
-    return jax.jit(
-        train_step,
-        donate_argnums=0,
-        in_shardings=(whole, batch_sharding(mesh), whole),
-        out_shardings=(whole, whole),
-    )
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(None, replicated(mesh)))
 
 
 def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], jax.Array]:
@@ -73,9 +97,19 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
     """
 
     def eval_step(params: optax.Params, batch: Batch) -> jax.Array:
-        logits = model.apply(params, normalise(batch["image"]))
-        right = (logits.argmax(-1) == batch["label"]) & batch["mask"]
-        return jnp.zeros(logits.shape[-1], jnp.int32).at[batch["label"]].add(right.astype(jnp.int32))
+        images = jax.lax.with_sharding_constraint(dict(images_of(batch)), batch_sharding(mesh))
+        params = jax.lax.with_sharding_constraint(params, replicated(mesh))
+        logits = model.apply(params, normalise(images["image"]))
+        right = (logits.argmax(-1) == images["label"]) & images["mask"]
+        return jnp.zeros(logits.shape[-1], jnp.int32).at[images["label"]].add(right.astype(jnp.int32))
 
-    whole = replicated(mesh)
-    return jax.jit(eval_step, in_shardings=(whole, batch_sharding(mesh)), out_shardings=whole)
+    return jax.jit(eval_step, out_shardings=replicated(mesh))
+
+
+def _parts(batch: Mapping[str, jax.Array], count: int) -> dict[str, jax.Array]:
+    """Cut a batch into parts `[count, n, ...]` such that each device's share is cut and none is sent."""
+
+    def cut(array: jax.Array) -> jax.Array:
+        return array.reshape(-1, count, *array.shape[1:]).swapaxes(0, 1)
+
+    return {name: cut(array) for name, array in batch.items()}

@@ -1,11 +1,14 @@
 """Signals that wait until they are asked for, so that nothing is cut short."""
 
 import contextlib
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+import jax
 
 _TWICE_SECONDS = 1.0
 """Some senders, such as `timeout`, reach a process twice at once; a person who means it again takes longer."""
@@ -27,6 +30,14 @@ def signals_polled() -> Iterator[Callable[[], bool]]:
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
+        return
+    if jax.process_count() > 1:
+        # JAX has a handler of its own for SIGTERM, by which the processes agree where to stop; see `processes.agreed`.
+        before_interrupt = signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        try:
+            yield lambda: False
+        finally:
+            signal.signal(signal.SIGINT, before_interrupt)
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}

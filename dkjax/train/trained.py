@@ -10,7 +10,8 @@ from dkjax.errors import DataError, DkjaxError
 from dkjax.files import read_json, write_json
 from dkjax.models.vit import Model
 from dkjax.train.checkpoints import load_params, save_params
-from dkjax.train.mesh import data_mesh, replicated
+from dkjax.train.mesh import replicated, train_mesh
+from dkjax.train.processes import is_leader, together
 
 _MODEL, _PARAMS = "model.json", "params"
 
@@ -33,20 +34,21 @@ class Trained:
 
 
 def save_trained(folder: Path, trained: Trained) -> None:
-    """Write a trained model to `params/` (Orbax) and `model.json`, which comes last.
+    """Write a trained model to `params/` (Orbax) and `model.json`, which comes last; in every process alike.
 
     Args:
         folder: a folder; what an earlier try left of the two is replaced.
         trained: the model.
     """
-    (folder / _MODEL).unlink(missing_ok=True)
+    if is_leader():
+        (folder / _MODEL).unlink(missing_ok=True)
     save_params(folder / _PARAMS, trained.params)
     described = {
         "model": dataclasses.asdict(trained.model),
         "image_shape": list(trained.image_shape),
         "class_names": list(trained.class_names),
     }
-    write_json(folder / _MODEL, described)
+    together(lambda: write_json(folder / _MODEL, described) if is_leader() else None)
 
 
 def load_trained(folder: Path) -> Trained:
@@ -78,5 +80,5 @@ def load_trained(folder: Path) -> Trained:
             raise
         reason = str(error) if isinstance(error, DkjaxError) else "it was not written by dkjax train"
         raise DataError(f"{path} describes no model: {reason}") from None
-    params = load_params(folder / _PARAMS, like, replicated(data_mesh(jax.device_count())))
+    params = load_params(folder / _PARAMS, like, replicated(train_mesh(jax.device_count())))
     return Trained(model, params, (height, width, channels), class_names)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from made_data_sets import digits, encrypted
 
+from dkjax.train.metrics import MEASURED
 from dkjax.train.trained import load_trained
 
 pytestmark = pytest.mark.slow
@@ -95,7 +96,7 @@ def ended(workdir: Path) -> dict[str, Any]:
     leaves = jax.tree.leaves_with_path(load_trained(workdir).params)
     return {
         "results": {name: value for name, value in results.items() if name != "seconds"},
-        "metrics": [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines],
+        "metrics": [{name: value for name, value in line.items() if name not in MEASURED} for line in lines],
         "params": {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves},
     }
 

@@ -21,6 +21,8 @@ from dkjax.train.loop import Trainer, make_trainer
 class Linear:
     """A model that is quickly compiled."""
 
+    num_classes = 3
+
     def init(self) -> dict[str, Any]:
         return {"kernel": jnp.zeros((64, 3))}
 

@@ -22,7 +22,7 @@ from dkjax.models.pretrained import export_params, load_pretrained
 from dkjax.models.vit import vit
 from dkjax.train.checkpoints import load_params
 from dkjax.train.loop import make_trainer
-from dkjax.train.mesh import data_mesh, replicated
+from dkjax.train.mesh import replicated, train_mesh
 from dkjax.train.trained import load_trained
 
 ARMS = ("plain", "disposable", "client_key", "shared_key", "shared_key-adapted")
@@ -266,7 +266,7 @@ def restored(path: Path) -> list[np.ndarray]:
     """The arrays of a run's parameters."""
     model = vit("mu", patch_size=8, num_classes=10, width=16, heads=2, mlp_dim=16)
     like = jax.eval_shape(lambda key: model.init(key, (16, 16, 1)), jax.random.key(0))
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_params(path, like, replicated(data_mesh(8))))]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_params(path, like, replicated(train_mesh(8))))]
 
 
 def test_no_key_in_any_file(whole: dict, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from dkjax.doctor import TRAPS, Cluster, Facts, find_traps
+from dkjax.doctor import TRAPS, Facts, find_traps
 from dkjax.machine import REQUIRED
+from dkjax.train.cluster import Cluster
 
 WHOLE = Facts(versions=dict.fromkeys(REQUIRED, "1"))
 CUDA = (*WHOLE.modules, "jax_cuda13_plugin")

@@ -242,6 +242,44 @@ def test_stochastic_depth_drops_or_doubles_whole_branches_of_a_sample():
 # Under jit, grad and sharding
 
 
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_patch_dropout_leaves_other_patches_out_for_each_image(pool):
+    model, params, images = make(pool=pool, depth=1, patch_dropout=0.5)
+    images[:] = images[0]
+    dropped = apply(model, params, images, dropout_key=jax.random.key(3))
+    # The same image six times, and three of its six patches each time: some of the choices differ.
+    assert 1 < len(np.unique(np.asarray(dropped), axis=0)) <= 6
+    whole, _, _ = make(pool=pool, depth=1)
+    np.testing.assert_array_equal(apply(model, params, images), apply(whole, params, images))
+
+
+def test_patch_dropout_makes_the_sequence_shorter():
+    model, params, images = make(depth=2, patch_dropout=0.5)
+    program = str(jax.make_jaxpr(lambda *args: model.apply(*args, dropout_key=jax.random.key(1)))(params, images))
+    # The class token and three of six patches go through the first block's MLP of 128; without a key all do.
+    assert "f32[6,4,128]" in program and "f32[6,7,128]" not in program
+    assert "f32[6,7,128]" in str(jax.make_jaxpr(model.apply)(params, images))
+
+
+def test_recomputing_changes_no_bit_of_the_logits():
+    settings = {"dropout": 0.2, "stochastic_depth": 0.2}
+    kept, params, images = make(**settings)
+    again, same, _ = make(remat=True, **settings)
+    assert jax.tree.structure(params) == jax.tree.structure(same)
+    np.testing.assert_array_equal(
+        *(apply(model, params, images, dropout_key=jax.random.key(3)) for model in (kept, again))
+    )
+
+
+def test_recomputing_keeps_less_for_the_gradient():
+    def kept(remat):
+        model, params, images = make(n=64, depth=4, remat=remat)
+        _, pull_back = jax.vjp(lambda params: model.apply(params, images), params)
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(pull_back))
+
+    assert kept(True) < 0.5 * kept(False)
+
+
 def test_new_batches_do_not_recompile():
     model, params, _ = make(dropout=0.1)
     step = jax.jit(lambda params, images, key: model.apply(params, images, dropout_key=key))

@@ -11,7 +11,7 @@ from jax.sharding import SingleDeviceSharding
 
 from dkjax.errors import DataError
 from dkjax.train.checkpoints import load_params, save_params
-from dkjax.train.mesh import batch_sharding, data_mesh, replicated
+from dkjax.train.mesh import batch_sharding, replicated, train_mesh
 
 
 def made_up(seed: int = 0) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def made_up(seed: int = 0) -> dict[str, Any]:
     }
 
 
-WHOLE = replicated(data_mesh(8))
+WHOLE = replicated(train_mesh(8))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("like", [made_up(1), jax.eval_shape(made_up)], ids=["arrays", "shapes"])
 @pytest.mark.parametrize(
     "sharding",
-    [WHOLE, batch_sharding(data_mesh(8)), SingleDeviceSharding(jax.devices()[2])],
+    [WHOLE, batch_sharding(train_mesh(8)), SingleDeviceSharding(jax.devices()[2])],
     ids=["whole", "divided", "one"],
 )
 def test_same_bits_on_any_devices(saved: Path, sharding: jax.sharding.Sharding, like: Any) -> None:

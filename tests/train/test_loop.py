@@ -14,7 +14,7 @@ from dkjax.data.pool import Pool
 from dkjax.data.sampling import StepOrder, uniform_order
 from dkjax.errors import ConfigError, DataError, NonFiniteLossError
 from dkjax.train.loop import Trainer, evaluate, make_trainer, named_rightly, train
-from dkjax.train.mesh import data_mesh
+from dkjax.train.mesh import train_mesh
 from dkjax.train.metrics import Progress
 from dkjax.train.step import make_eval_step, make_train_step
 
@@ -134,11 +134,11 @@ def test_seed_and_dropout_key_matter(trainer: Trainer) -> None:
 
 
 def test_one_device_sees_the_same_batches_as_four(trainer: Trainer) -> None:
-    mesh = data_mesh(8, jax.devices()[:1])
+    mesh = train_mesh(8, jax.devices()[:1])
     alone = dataclasses.replace(
         trainer,
         mesh=mesh,
-        train_step=make_train_step(MODEL, trainer.tx, 0.0, mesh),
+        train_step=make_train_step(MODEL, trainer.tx, CONFIG, mesh),
         eval_step=make_eval_step(MODEL, mesh),
     )
     (one, one_reports), (four, four_reports) = run(alone, range(14)), run(trainer, range(14))

@@ -20,16 +20,17 @@ from dkjax.collaborative.observer import Observer
 from dkjax.collaborative.serving import serve
 from dkjax.config import ServerConfig, parse_as
 from dkjax.errors import ConfigError, NonFiniteLossError, StoppedError
+from dkjax.train.checkpoints import placed
 from dkjax.train.loop import make_trainer
-from dkjax.train.mesh import data_mesh, replicated
-from dkjax.train.metrics import Progress
+from dkjax.train.mesh import replicated, train_mesh
+from dkjax.train.metrics import MEASURED, Progress
 from dkjax.train.resume import UNTOLD, Checkpoints, History
 from dkjax.train.state import TrainState, initial_state
 from dkjax.train.trained import load_trained
 
 # Checkpoints alone
 
-MESH = data_mesh(4)
+MESH = train_mesh(4)
 WHOLE = replicated(MESH)
 TX = optax.adamw(1e-3)
 
@@ -40,14 +41,14 @@ def made_up(step: int, size: int = 30) -> TrainState:
     return dataclasses.replace(state, step=jax.device_put(jnp.int32(step), WHOLE))
 
 
-LIKE = jax.eval_shape(lambda: made_up(0))
+LIKE = placed(jax.eval_shape(lambda: made_up(0)), WHOLE)
 
 
 def told(step: int, accuracy: float | None = None) -> History:
     curve = () if accuracy is None else ({"step": step, "epoch": 0.5, "test_accuracy": {"z": accuracy, "a": 0.0}},)
     return History(
         curve=curve,
-        last=Progress(step, 100, 0.1 + step, 1 / 3, 1e-3, 7.0),
+        last=Progress(step, 100, 0.1 + step, 1 / 3, 1e-3, 7.0, 0.1, None, None, 1 << 30),
         unreported=({"loss": np.float32(0.1), "accuracy": np.float32(1 / 3)},),
         log_bytes=step,
     )
@@ -69,7 +70,7 @@ def assert_same(one: Any, other: Any) -> None:
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     write(tmp_path / "kept", 5, 6)
-    state, history = checkpoints(tmp_path / "kept").newest(LIKE, WHOLE)
+    state, history = checkpoints(tmp_path / "kept").newest(LIKE)
     assert_same(state, made_up(6))
     assert jax.tree.structure(state) == jax.tree.structure(made_up(6))
     assert all(leaf.sharding.is_equivalent_to(WHOLE, leaf.ndim) for leaf in jax.tree.leaves(state))
@@ -79,7 +80,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 def test_nothing_to_go_on_from(tmp_path: Path) -> None:
     for folder in (tmp_path / "absent", tmp_path):
-        assert checkpoints(folder, warn=pytest.fail).newest(LIKE, WHOLE) is None
+        assert checkpoints(folder, warn=pytest.fail).newest(LIKE) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,7 +98,7 @@ def test_newest_and_best_are_kept(tmp_path: Path) -> None:
             history = dataclasses.replace(history, curve=history.curve + told(step, accuracy).curve)
             writing.after_evaluation(step, made_up(step), lambda history=history: history)
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {"2", "4", "5"}
-    _, found = checkpoints(tmp_path / "kept").newest(LIKE, WHOLE)
+    _, found = checkpoints(tmp_path / "kept").newest(LIKE)
     assert found == history
     assert list(found.curve[0]["test_accuracy"]) == ["z", "a"]
 
@@ -112,7 +113,7 @@ def test_the_steps_that_follow_do_not_change_what_is_written(tmp_path: Path) -> 
         for _ in range(10):
             state = overwrite(state)
         jax.block_until_ready(state)
-    found, _ = checkpoints(tmp_path / "kept").newest(jax.eval_shape(lambda: made_up(0, 200_000)), WHOLE)
+    found, _ = checkpoints(tmp_path / "kept").newest(placed(jax.eval_shape(lambda: made_up(0, 200_000)), WHOLE))
     assert_same(found, expected)
 
 
@@ -132,7 +133,7 @@ def test_checkpoints_of_another_training(tmp_path: Path) -> None:
     write(tmp_path / "kept", 1)
     other = Checkpoints(tmp_path / "kept", {"hash": "y"}, every=1, keep=1, warn=pytest.fail)
     with pytest.raises(ConfigError, match="is of another training"):
-        other.newest(LIKE, WHOLE)
+        other.newest(LIKE)
     assert (tmp_path / "kept" / "1").is_dir()
 
 
@@ -178,7 +179,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_damaged_checkpoints_are_passed_over(damage: str, written: Path, tmp_path: Path) -> None:
     folder, warnings = Path(shutil.copytree(written, tmp_path / "kept")), []
     DAMAGES[damage](folder / "3")
-    state, history = checkpoints(folder, warn=warnings.append).newest(LIKE, WHOLE)
+    state, history = checkpoints(folder, warn=warnings.append).newest(LIKE)
     assert_same(state, made_up(2))
     assert history == told(2)
     (warning,) = warnings
@@ -186,7 +187,7 @@ def test_damaged_checkpoints_are_passed_over(damage: str, written: Path, tmp_pat
     assert "\n" not in warning
     # The damaged one is in nobody's way: the same step can be written again.
     write(folder, 3)
-    state, _ = checkpoints(folder, warn=pytest.fail).newest(LIKE, WHOLE)
+    state, _ = checkpoints(folder, warn=pytest.fail).newest(LIKE)
     assert_same(state, made_up(3))
 
 
@@ -194,7 +195,7 @@ def test_all_damaged(written: Path, tmp_path: Path) -> None:
     folder, warnings = Path(shutil.copytree(written, tmp_path / "kept")), []
     for step in folder.iterdir():
         flip(biggest(step))
-    assert checkpoints(folder, warn=warnings.append).newest(LIKE, WHOLE) is None
+    assert checkpoints(folder, warn=warnings.append).newest(LIKE) is None
     assert len(warnings) == 4
     assert warnings[-1] == f"no checkpoint in {folder} is whole: the training begins anew"
 
@@ -202,7 +203,7 @@ def test_all_damaged(written: Path, tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_no_checkpoint(written: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(written, tmp_path / "kept"))
     (folder / "3").rename(folder / "3.orbax-checkpoint-tmp")
-    state, _ = checkpoints(folder, warn=pytest.fail).newest(LIKE, WHOLE)
+    state, _ = checkpoints(folder, warn=pytest.fail).newest(LIKE)
     assert int(state.step) == 2
     write(folder, 3)
     assert {path.name for path in folder.iterdir()} == {"1", "2", "3"}
@@ -248,7 +249,7 @@ def ended(workdir: Path) -> dict[str, Any]:
     leaves = jax.tree.leaves_with_path(load_trained(workdir).params)
     return {
         "results": {name: results[name] for name in ("test_accuracy", "train", "curve", "clients", "data")},
-        "metrics": [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines],
+        "metrics": [{name: value for name, value in line.items() if name not in MEASURED} for line in lines],
         "params": {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves},
     }
 
@@ -362,12 +363,12 @@ def test_on_another_number_of_devices(uninterrupted: Path, data: tuple[Path, ...
     stopped(tmp_path, data, after=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "dkjax.train.loop.data_mesh", lambda batch_size, devices=None: data_mesh(batch_size, jax.devices()[:1])
+            "dkjax.train.loop.train_mesh", lambda batch_size, *_, **__: train_mesh(batch_size, jax.devices()[:1])
         )
         patch.setattr("dkjax.collaborative.serving.make_trainer", make_trainer)
         run(tmp_path, data)
     one, other = (load_trained(workdir).params for workdir in (tmp_path, uninterrupted))
-    jax.tree.map(lambda *pair: np.testing.assert_allclose(*pair, atol=2e-4), one, other)
+    jax.tree.map(lambda *pair: np.testing.assert_allclose(*pair, atol=5e-4), one, other)
     losses = [[line["loss"] for line in ended(path)["metrics"] if "loss" in line] for path in (tmp_path, uninterrupted)]
     # Another order of the records would differ in the first digits.
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

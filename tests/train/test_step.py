@@ -1,19 +1,23 @@
 """One step: the loss it states, the state it gives up, the devices it does not depend on."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dkjax.config import TrainConfig
 from dkjax.models.vit import Model, Params, vit
-from dkjax.train.mesh import batch_sharding, data_mesh
+from dkjax.train.mesh import batch_sharding, train_mesh
 from dkjax.train.optimizer import optimizer
 from dkjax.train.state import TrainState, initial_state
 from dkjax.train.step import make_eval_step, make_train_step, normalise
 
 SMOOTHING = 0.2
-TX = optimizer(TrainConfig(learning_rate=1e-2, warmup_fraction=0.0), total_steps=20)
+CONFIG = TrainConfig(batch_size=8, learning_rate=1e-2, warmup_fraction=0.0, label_smoothing=SMOOTHING)
+TX = optimizer(CONFIG, total_steps=20)
 PRNG_KEY = jax.random.key(5)
 
 
@@ -33,8 +37,8 @@ def params(model: Model) -> Params:
 @pytest.fixture(scope="module")
 def compiled(model: Model) -> dict:
     """The training step and the mesh, by the number of devices."""
-    meshes = {count: data_mesh(8, jax.devices()[:count]) for count in (1, 4)}
-    return {count: (make_train_step(model, TX, SMOOTHING, mesh), mesh) for count, mesh in meshes.items()}
+    meshes = {count: train_mesh(8, jax.devices()[:count]) for count in (1, 4)}
+    return {count: (make_train_step(model, TX, CONFIG, mesh), mesh) for count, mesh in meshes.items()}
 
 
 def batch(seed: int = 0) -> dict[str, np.ndarray]:
@@ -96,6 +100,37 @@ def test_one_device_equals_four(params: Params, compiled: dict) -> None:
         np.testing.assert_allclose(one.params[name]["kernel"], four.params[name]["kernel"], atol=1e-3)
 
 
+def gradient_of(params: Params, **changes: Any) -> tuple[Any, dict]:
+    """What one step of plain gradient descent subtracts, and the metrics; in float64 the tolerance would be 1e-12."""
+    model = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=16, **changes.pop("model", {}))
+    mesh = train_mesh(16, accumulate=changes.get("accumulate", 1), fsdp=changes.get("fsdp", 1))
+    tx = optax.sgd(1.0)
+    train_step = make_train_step(model, tx, CONFIG.model_copy(update={"batch_size": 16, **changes}), mesh)
+    both = {name: np.concatenate([batch(0)[name], batch(1)[name]]) for name in batch()}
+    start = initial_state(params, tx, mesh)
+    after, metrics = train_step(start, jax.device_put(both, batch_sharding(mesh)), PRNG_KEY)
+    return jax.tree.map(lambda one, other: one - other, params, jax.device_get(after.params)), jax.device_get(metrics)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"accumulate": 2}, {"accumulate": 4}, {"fsdp": 2}, {"model": {"remat": True}}], ids=str
+)
+def test_accumulating_is_the_same(params: Params, changes: dict[str, Any]) -> None:
+    """And so is dividing the state, and computing activations again: the same gradient but for float32 rounding."""
+    (expected, metrics), (found, other) = gradient_of(params), gradient_of(params, **changes)
+    jax.tree.map(lambda *pair: np.testing.assert_allclose(*pair, rtol=1e-5, atol=1e-5), found, expected)
+    np.testing.assert_allclose(other["loss"], metrics["loss"], rtol=1e-6)
+    assert other["accuracy"] == metrics["accuracy"]
+    assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(expected)) > 0.05
+
+
+def test_mixup_trains_on_mixed_pairs(params: Params) -> None:
+    plain, metrics = gradient_of(params)
+    mixed, other = gradient_of(params, mixup=0.5)
+    assert other["accuracy"] != metrics["accuracy"] or other["loss"] != metrics["loss"]
+    assert not np.allclose(plain["head"]["kernel"], mixed["head"]["kernel"], atol=1e-3)
+
+
 class ByMean:
     """Names an image by its mean: dark, medium or bright."""
 
@@ -105,7 +140,7 @@ class ByMean:
 
 @pytest.mark.parametrize("devices", [1, 4])
 def test_masked_images_do_not_count(devices: int) -> None:
-    mesh = data_mesh(8, jax.devices()[:devices])
+    mesh = train_mesh(8, jax.devices()[:devices])
     eval_step = make_eval_step(ByMean(), mesh)
     named = np.array([0, 1, 2, 2, 1, 0, 0, 1], np.int32)
     images = np.broadcast_to(np.array([0, 127, 255], np.uint8)[named][:, None, None, None], (8, 2, 2, 1))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dkjax.doctor import Cluster, detect_cluster
+from dkjax.train.cluster import Cluster, detect_cluster
 
 SLURM = {"SLURM_JOB_ID": "17", "SLURM_NTASKS": "4"}
 SRUN = {**SLURM, "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}
