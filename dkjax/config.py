@@ -190,6 +190,12 @@ class AugmentConfig(_Section):
 
     flip: bool = False
     crop: NonNegativeInt = 0
+    rand_augment: tuple[PositiveInt, Annotated[int, Field(ge=0, le=30)]] | None = None
+
+    @pydantic.field_validator("rand_augment", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
 
 
 class ModelConfig(_Section):
