@@ -310,6 +310,7 @@ class SimulationConfig(_Section):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     store: StoreConfig = StoreConfig()
+    augment: AugmentConfig = AugmentConfig()
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
 
     @pydantic.field_validator("arms", mode="before")
