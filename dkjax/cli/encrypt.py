@@ -25,7 +25,8 @@ def encrypt(
     source: Annotated[
         str,
         typer.Argument(
-            help="digits, fashion-mnist, tfds:NAME, a folder with a sub-folder of images a class, or a .npz file.",
+            help="digits, fashion-mnist, elpv, textiles, tfds:NAME, a folder with a sub-folder of images a class, "
+            "or a .npz file.",
             metavar="SOURCE",
         ),
     ],

@@ -65,13 +65,13 @@ def rounds_of_arm(
         test: the plain test images and labels.
         ratchet: where keys come from.
         rounds: how many rounds.
-        hand_over: how encrypted images reach the server. Plain ones stay in memory: a data set is always encrypted.
+        hand_over: how images reach the server, plain ones too.
 
     Yields:
         The rounds, in order.
     """
     if scheme is None:
-        return _plain_rounds(clients, test, rounds)
+        return _plain_rounds(clients, test, rounds, hand_over)
     rounds_of_kind = {
         "disposable": _disposable_rounds,
         "client_key": _client_key_rounds,
@@ -80,9 +80,11 @@ def rounds_of_arm(
     return rounds_of_kind[arm.kind](arm, scheme, clients, test, ratchet, rounds, hand_over)
 
 
-def _plain_rounds(clients: Sequence[Client], test: Records, rounds: int) -> Generator[Round, None, None]:
+def _plain_rounds(
+    clients: Sequence[Client], test: Records, rounds: int, hand_over: HandOver
+) -> Generator[Round, None, None]:
     for number in range(1, rounds + 1):
-        uploads = tuple(upload(client, number, None, None) for client in clients)
+        uploads = tuple(hand_over(client, number, None, None) for client in clients)
         yield Round(uploads, {"plain": test} if number == 1 else {})
 
 

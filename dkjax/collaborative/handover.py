@@ -13,10 +13,11 @@ import numpy as np
 from dkjax.cipher import Scheme
 from dkjax.collaborative.client import Room, chunk_size, encrypt_chunks
 from dkjax.collaborative.configured import make_ratchet
-from dkjax.config import AugmentConfig, KeysConfig
+from dkjax.config import AugmentConfig, KeysConfig, resolved
 from dkjax.data import Records, Source
 from dkjax.data.augment import augment
 from dkjax.data.behind import writing_behind
+from dkjax.data.rand_augment import check_channels
 from dkjax.data.read_ahead import read_ahead
 from dkjax.data.store import Description, Manifest, Part, layout, open_writer
 from dkjax.data.store.manifest import describe
@@ -92,7 +93,7 @@ def encrypt_data_set(
         The manifest of the finished data set.
 
     Raises:
-        ArgumentError: the scheme does not fit the images, or a number is out of range.
+        ArgumentError: the scheme or `rand_augment` does not fit the images, or a number is out of range.
         ConfigError: the folder holds something else, or another process is writing it.
         DataError: there are no images, none can be read, or a class has a name that cannot be written.
 
@@ -110,7 +111,7 @@ def encrypt_data_set(
         client=order.client,
         num_items=total,
         shard_images=order.shard_images_of(source),
-        request={**order.request, "augment": order.augment.model_dump(), "labels": labels},
+        request={**order.request, "augment": resolved(order.augment), "labels": labels},
         seed=_seed(order),
     )
     with writing as writer, writing_behind() as write:
@@ -152,7 +153,7 @@ def estimate(source: Source, order: Order) -> dict[str, Any]:
         `records`, `shards`, `bytes` and `seconds`, if all of the source can be read.
 
     Raises:
-        ArgumentError: the scheme does not fit the images.
+        ArgumentError: the scheme or `rand_augment` does not fit the images.
         DataError: the part has no image in it.
     """
     total = _check(source, order)
@@ -181,6 +182,8 @@ def _check(source: Source, order: Order) -> int:
     if order.views < 1:
         raise ArgumentError(f"views must be at least 1, got {order.views}")
     order.scheme.check(source.image_shape, np.uint8)
+    if order.augment.rand_augment is not None:
+        check_channels(source.image_shape[2])
     total = order.num_items(source)
     if not total:
         raise DataError(f"part {order.part.index} of {order.part.of} of {len(source)} images has no image in it")
@@ -193,11 +196,11 @@ def _read(source: Source, order: Order, number: int, items: np.ndarray) -> Itera
     seed = _seed(order)
     # Without a seed NumPy takes one from the operating system.
     random = np.random.default_rng(None if seed is None else [*seed, number])
-    change = partial(augment, random=random, flip=order.augment.flip, crop=order.augment.crop)
+    changes = order.augment.model_dump()
     size = chunk_size(source.image_shape)
     # Item `i` is a view of record `i mod n` of the part.
     chunks = np.split(records_of_part[items % len(records_of_part)], range(size, len(items), size))
-    return read_ahead(lambda chunk: change(source[chunk]), chunks)
+    return read_ahead(lambda chunk: augment(source[chunk], random, **changes), chunks)
 
 
 def _description(source: Source, order: Order) -> Description:

@@ -7,7 +7,7 @@ import jax
 
 from dkjax.cipher import Scheme
 from dkjax.collaborative.arms import KEY_SHARING
-from dkjax.collaborative.client import Client, HandOver, Upload, encrypt_records
+from dkjax.collaborative.client import Client, HandOver, Upload, encrypt_records, upload
 from dkjax.config import ArmConfig, KeysConfig, SimulationConfig
 from dkjax.data.batches import take
 from dkjax.data.store import layout, open_data_set, open_writer
@@ -28,7 +28,8 @@ def upload_to(
         class_names: by label.
 
     Returns:
-        A function like `dkjax.collaborative.client.upload`, whose uploads are mapped from the disk.
+        A function like `dkjax.collaborative.client.upload`, whose uploads are mapped from the disk; plain images
+        stay in memory.
 
     Guarantees:
         - the server gets the very records, in the order, that it would get in memory
@@ -36,7 +37,8 @@ def upload_to(
     """
 
     def hand_over(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
-        assert scheme is not None and image_keys is not None  # a data set is always encrypted
+        if scheme is None or image_keys is None:
+            return upload(client, round_number, scheme, image_keys)  # a data set is always encrypted
         require_live(image_keys)
         image_shape = client.records["image"].shape[1:]
         path = folder / f"{client.name}-round-{round_number}{layout.SUFFIX}"

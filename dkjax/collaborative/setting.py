@@ -13,6 +13,7 @@ from dkjax.data import Records, read_all
 from dkjax.data.batches import take
 from dkjax.data.open import open_configured
 from dkjax.data.partition import partition
+from dkjax.data.rand_augment import check_channels
 from dkjax.errors import ConfigError, DataError
 from dkjax.prng import check_prng
 
@@ -49,8 +50,8 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
         What all arms have in common.
 
     Raises:
-        ArgumentError: a scheme or the model's patch size does not fit the images, the weights do not fit the clients,
-            or the keys' PRNG is refused.
+        ArgumentError: a scheme, the model's patch size or `rand_augment` does not fit the images, the weights do not
+            fit the clients, or the keys' PRNG is refused.
         DataError: images are missing or damaged, or a client would have none.
     """
     check_prng(config.keys.prng)
@@ -60,6 +61,8 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
         "test": open_configured(config.data, "test"),
     }
     image_shape = sources["train"].image_shape
+    if config.augment.rand_augment is not None:
+        check_channels(image_shape[2])
     arm_schemes = {arm.name: _scheme(config, arm, image_shape) for arm in config.arms}
     _check_patches(config, image_shape)
     records: dict[str, Records] = {}

@@ -11,7 +11,8 @@ import numpy as np
 
 from dkjax.collaborative import server
 from dkjax.collaborative.arms import rounds_of_arm
-from dkjax.collaborative.client import HandOver, upload
+from dkjax.collaborative.augmenting import augmented, augmenting
+from dkjax.collaborative.client import Client, HandOver, upload
 from dkjax.collaborative.configured import load_start, make_ratchet
 from dkjax.collaborative.curve import train_evaluated
 from dkjax.collaborative.observer import Observer
@@ -29,7 +30,7 @@ from dkjax.train.metrics import MetricsLog
 from dkjax.train.trained import Trained, save_trained
 
 SAMPLE_IMAGES = 64
-"""Images of the first client kept, plain and as the server sees them, for the figure and for SSIM."""
+"""Images of the first client kept, as it encrypts them and as the server sees them, for the figure and for SSIM."""
 
 
 def simulate(config: SimulationConfig, workdir: Path, observer: Observer | None = None) -> dict[str, Any]:
@@ -106,6 +107,7 @@ def _run_arm(
         # What a stopped run left is of no use: its keys are gone, and this one draws others.
         shutil.rmtree(folder / "uploads", ignore_errors=True)
         hand_over = upload_to(folder / "uploads", config, arm, run, setting.class_names)
+    hand_over = augmenting(hand_over, config.augment, seed)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(MetricsLog(folder / "metrics.jsonl"))
         ratchet = make_ratchet(config.keys, run)
@@ -121,7 +123,8 @@ def _run_arm(
             observer.encrypted(arm.name, number, sum(len(sent.pool) for sent in this_round.uploads))
             if training_server is None:
                 test_views = {view: Pool([records]) for view, records in this_round.test_views.items()}
-                ssim = _keep_samples(folder, setting, this_round.uploads[0].pool)
+                first_client = augmented(setting.clients[0], 1, config.augment, seed, limit=SAMPLE_IMAGES)
+                ssim = _keep_samples(folder, first_client, this_round.uploads[0].pool)
                 init_key, dropout_key = jax.random.split(jax.random.key(seed))
                 start = trainer.model.init(init_key, setting.image_shape) if pretrained is None else pretrained
                 params = this_round.adapt(start)
@@ -143,10 +146,10 @@ def _run_arm(
     }
 
 
-def _keep_samples(folder: Path, setting: Setting, uploaded: Pool) -> float | None:
-    """Keep some of the first client's images, plain and as uploaded; return their SSIM."""
-    plain = setting.clients[0].records["image"][:SAMPLE_IMAGES]
-    seen = uploaded[:SAMPLE_IMAGES]["image"]
+def _keep_samples(folder: Path, client: Client, uploaded: Pool) -> float | None:
+    """Keep a client's images, plain as it encrypted them and as uploaded; return their SSIM."""
+    plain = client.records["image"]
+    seen = uploaded[: len(plain)]["image"]
     np.savez(folder / "seen.npz", plain=plain, seen=seen)
     return mean_ssim(plain, seen)
 

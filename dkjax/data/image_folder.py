@@ -11,18 +11,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dkjax.data.decode import Unreadable, decode_images
-from dkjax.data.resize import check_image_size
-from dkjax.data.source import Indices, Records, Skipped, positions
-from dkjax.errors import ArgumentError, ConfigError, DataError
+from dkjax.data.image_files import ImageFilesSource
+from dkjax.errors import ConfigError, DataError
 
 # The names under which test images are found next to `train`, in the order of preference.
 _TEST_FOLDERS = ("test", "val", "validation")
 
 
-class ImageFolderSource:
+class ImageFolderSource(ImageFilesSource):
     """The images below one folder, decoded when they are asked for.
 
     Classes are the sub-folders in the order of their names; within a class the files, also those in deeper folders,
@@ -52,12 +49,9 @@ class ImageFolderSource:
         channels: int = 3,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        if channels not in (1, 3):
-            raise ArgumentError(f"channels must be 1 (grey) or 3 (RGB) for an image folder, got {channels}")
         found = _sub_folders(folder)
-        self.class_names = tuple(found if class_names is None else class_names)
-        self.image_shape = (*check_image_size(image_size), channels)
-        strangers = sorted(set(found) - set(self.class_names))
+        classes = tuple(found if class_names is None else class_names)
+        strangers = sorted(set(found) - set(classes))
         if not found or strangers:
             problem = f"class folder {strangers[0]!r} that training has not" if strangers else "no class folder"
             raise DataError(f"{folder} has {problem}; expected one folder a class, with images in it")
@@ -65,36 +59,9 @@ class ImageFolderSource:
         for name, paths in files.items():
             if not paths:
                 raise DataError(f"the class folder {folder / name} is empty; put images in it or remove it")
-        self._folder = folder
-        self._names = [f"{name}/{path}" for name, paths in files.items() for path in paths]
-        counts = [len(paths) for paths in files.values()]
-        self.labels = np.repeat([self.class_names.index(name) for name in files], counts).astype(np.int32)
-        self._skipped: dict[str, Skipped] = {}
-
-    @property
-    def skipped(self) -> tuple[Skipped, ...]:
-        """The files found unreadable so far, named by their path below the folder."""
-        return tuple(self._skipped.values())
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, indices: Indices) -> Records:
-        chosen = positions(indices, len(self))
-        images = np.empty((len(chosen), *self.image_shape), np.uint8)
-        readable: list[int] = []
-        files = [self._folder / self._names[position] for position in chosen]
-        for position, image in zip(
-            chosen, decode_images(files, self.image_shape[:2], self.image_shape[2]), strict=True
-        ):
-            if isinstance(image, Unreadable):
-                name = self._names[position]
-                self._skipped.setdefault(name, Skipped(name, image.reason))
-            else:
-                images[len(readable)] = image
-                readable.append(position)
-        labels: NDArray[np.int32] = self.labels[np.array(readable, np.int64)]
-        return {"image": images[: len(readable)], "label": labels}
+        names = [f"{name}/{path}" for name, paths in files.items() for path in paths]
+        labels = np.repeat([classes.index(name) for name in files], [len(paths) for paths in files.values()])
+        super().__init__(folder, names, labels, classes, image_size, channels)
 
 
 def open_image_folder(

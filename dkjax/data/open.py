@@ -10,11 +10,13 @@ import numpy as np
 
 from dkjax.config import DataConfig
 from dkjax.data.digits import open_digits
+from dkjax.data.elpv import open_elpv
 from dkjax.data.fashion_mnist import open_fashion_mnist
 from dkjax.data.image_folder import open_image_folder
 from dkjax.data.npz import open_npz
 from dkjax.data.source import Source, Subset
 from dkjax.data.split import generator, stratified_split
+from dkjax.data.textiles import open_textiles
 from dkjax.data.tfds import open_tfds
 from dkjax.errors import ConfigError, DataError
 
@@ -22,11 +24,22 @@ KNOWN = (
     "digits",
     "fashion-mnist",
     "fashion-mnist:FOLDER",
+    "elpv",
+    "elpv:FOLDER",
+    "textiles",
+    "textiles:FOLDER",
     "tfds:NAME",
     "tfds:NAME@DATA_DIR",
     "a folder",
     "a .npz file",
 )
+
+# Opened by name where they were installed, or from a folder after a colon.
+_NAMED: Mapping[str, Callable[..., Mapping[str, Callable[[], Source]]]] = {
+    "fashion-mnist": open_fashion_mnist,
+    "elpv": open_elpv,
+    "textiles": open_textiles,
+}
 
 Split = Literal["train", "test"]
 
@@ -43,8 +56,9 @@ def open_source(
     """Open the training or the test images of a source.
 
     Args:
-        spec: `digits`, `fashion-mnist`, `fashion-mnist:FOLDER`, `tfds:NAME`, `tfds:NAME@DATA_DIR`, or the path of an
-            image folder or a `.npz` archive. A name wins over a path; write `./digits` for a folder of that name.
+        spec: `digits`, `fashion-mnist`, `elpv`, `textiles`, each but the first also as `NAME:FOLDER`; `tfds:NAME`,
+            `tfds:NAME@DATA_DIR`; or the path of an image folder or a `.npz` archive. A name wins over a path; write
+            `./digits` for a folder of that name.
         split: `train` or `test`; None for all images, or the training images where the source has set test images
             aside itself.
         image_size: (H, W) of the images that come out; their own if None, where they have one.
@@ -59,6 +73,7 @@ def open_source(
     Raises:
         ConfigError: an unknown name, or settings that do not fit the source.
         DataError: the data are missing or damaged, or too few to be split.
+        MissingPackageError: the data come as a package that is not installed.
 
     Guarantees:
         Training and test images do not overlap (`tests/data/test_open.py::test_train_and_test_are_disjoint`).
@@ -97,6 +112,7 @@ def open_configured(config: DataConfig, split: Split | None) -> Source:
     Raises:
         ConfigError: as `open_source`.
         DataError: as `open_source`.
+        MissingPackageError: as `open_source`.
     """
     source = open_source(
         config.source,
@@ -122,6 +138,7 @@ def has_test_images(config: DataConfig) -> bool:
     Raises:
         ConfigError: as `open_source`.
         DataError: as `open_source`.
+        MissingPackageError: as `open_source`.
     """
     return "test" in _open_splits(config.source, config.height_width, config.channels)
 
@@ -133,10 +150,10 @@ def _open_splits(
     name, colon, rest = spec.partition(":")
     if spec == "digits":
         return {"train": lambda: open_digits(image_size, channels)}
-    if name == "fashion-mnist":
+    if name in _NAMED:
         if colon and not rest:
-            raise ConfigError("fashion-mnist: needs a folder after the colon, or no colon")
-        return open_fashion_mnist(Path(rest).expanduser() if rest else None, image_size, channels)
+            raise ConfigError(f"{name}: needs a folder after the colon, or no colon")
+        return _NAMED[name](Path(rest).expanduser() if rest else None, image_size, channels)
     if name == "tfds" and colon:
         dataset, _, data_dir = rest.partition("@")
         return open_tfds(dataset, Path(data_dir).expanduser() if data_dir else None, image_size, channels)
@@ -149,6 +166,6 @@ def _open_splits(
         raise DataError(f"{spec} is neither a folder nor a .npz file; expected {', '.join(KNOWN)}")
     if os.sep in spec:
         raise DataError(f"no file or folder {spec}")
-    nearest = difflib.get_close_matches(spec, ("digits", "fashion-mnist", "tfds:"), n=1)
+    nearest = difflib.get_close_matches(spec, ("digits", *_NAMED, "tfds:"), n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     raise ConfigError(f"unknown source {spec!r}; known are {', '.join(KNOWN)}{hint}")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dkjax import keys, prng
-from dkjax.cipher import schemes
+from dkjax.cipher import Scheme, schemes
 from dkjax.collaborative.arms import KEY_SHARING, Round, rounds_of_arm
-from dkjax.collaborative.client import Client, encrypt_records
+from dkjax.collaborative.client import Client, Upload, encrypt_records, upload
 from dkjax.config import ARM_KINDS, ArmConfig
 from dkjax.data.batches import take
 
@@ -89,6 +89,19 @@ def test_rounds_uploads_and_views(kind: str, rounds: int) -> None:
             assert np.array_equal(records["image"], TEST["image"]) == (view == "plain")
     params = object()
     assert all(this_round.adapt(params) is params for this_round in arrived)
+
+
+@pytest.mark.parametrize("kind", ARM_KINDS)
+def test_every_arm_hands_over_as_it_is_told(kind: str) -> None:
+    told: list[tuple[str, int, bool]] = []
+
+    def hand_over(client: Client, number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
+        told.append((client.name, number, scheme is None))
+        return upload(client, number, scheme, image_keys)
+
+    scheme = None if kind == "plain" else SCHEME
+    list(rounds_of_arm(ArmConfig(name=kind), scheme, CLIENTS, TEST, keys.reproducible(4, prng=PRNG), 2, hand_over))
+    assert told == [(name, number, kind == "plain") for number in (1, 2) for name in ("a", "b")]
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,24 @@ def test_augmented_before_encryption(tmp_path):
     assert found == values_of(open_data_set(tmp_path / "b.dkds")[:]["image"])
 
 
+def test_rand_augmented_before_encryption_and_resumed(tmp_path):
+    changes = AugmentConfig(rand_augment=(2, 9))
+    encrypt_data_set(source(), tmp_path / "a.dkds", order(REPRODUCIBLE, augment=changes))
+    with pytest.raises(KeyboardInterrupt):
+        encrypt_data_set(source(), tmp_path / "b.dkds", order(REPRODUCIBLE, augment=changes), stop_after(2))
+    encrypt_data_set(source(), tmp_path / "b.dkds", order(REPRODUCIBLE, augment=changes))
+    found = values_of(open_data_set(tmp_path / "a.dkds")[:]["image"])
+    assert len(set(found) - set(values_of(source()[:]["image"]))) > N // 2
+    assert found == values_of(open_data_set(tmp_path / "b.dkds")[:]["image"])
+
+
+def test_rand_augment_of_other_channels_is_refused_before_anything_is_written(tmp_path):
+    four = ArraySource(np.zeros((8, 8, 8, 4), np.uint8), np.zeros(8, np.int32), ("a",))
+    with pytest.raises(ArgumentError, match=r"1 \(grey\) or 3 \(RGB\) channels, got 4; leave augment"):
+        encrypt_data_set(four, tmp_path / "a.dkds", order(augment=AugmentConfig(rand_augment=(1, 1))))
+    assert not (tmp_path / "a.dkds").exists()
+
+
 def test_unreadable_records_are_left_out(tmp_path):
     bad = WithUnreadable({3, 4, 29})
     progress = []

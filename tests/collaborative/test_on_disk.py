@@ -64,6 +64,14 @@ def test_the_same_records_as_in_memory(kind: str, tmp_path: Path) -> None:
     ]
 
 
+def test_plain_images_stay_in_memory(tmp_path: Path) -> None:
+    hand_over = hand_over_to(tmp_path, "plain")
+    arriving = rounds_of_arm(ArmConfig(name="plain"), None, CLIENTS, made_up(3, 3), keys.reproducible(4), 1, hand_over)
+    for sent, client in zip(next(arriving).uploads, CLIENTS, strict=True):
+        np.testing.assert_array_equal(sent.pool[:]["image"], client.records["image"])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", ["disposable", "client_key", "shared_key"])
 def test_manifest(kind: str, tmp_path: Path) -> None:
     uploads(kind, hand_over_to(tmp_path, kind))

@@ -17,7 +17,7 @@ from dkjax import machine
 from dkjax.collaborative import simulate, simulation
 from dkjax.collaborative.observer import Observer
 from dkjax.config import SimulationConfig, TrainConfig, config_hash, parse_config, resolved
-from dkjax.errors import ConfigError
+from dkjax.errors import ArgumentError, ConfigError
 from dkjax.models.pretrained import export_params, load_pretrained
 from dkjax.models.vit import vit
 from dkjax.train.checkpoints import load_params
@@ -344,6 +344,89 @@ def test_rounds(train_on: str, tmp_path: Path) -> None:
 def test_notes(arms: tuple[str, ...], rounds: int, mode: str, count: int) -> None:
     key_section = {"mode": mode, "seed": 0} if mode == "reproducible" else {"mode": mode}
     assert len(simulation._notes(config(arms, clients={"rounds": rounds}, keys=key_section))) == count
+
+
+# Augmentation
+
+
+AUGMENT = {"flip": True, "crop": 2, "rand_augment": [1, 9]}
+
+
+def test_every_arm_trains_on_the_same_augmented_images(whole: dict, tmp_path: Path) -> None:
+    arms = ("plain", "disposable", "shared_key", "shared_key-adapted")
+    results = simulate(config(arms, augment=AUGMENT), tmp_path)
+    assert results["config"]["augment"] == AUGMENT
+    samples = {}
+    for name in seen(tmp_path):
+        with np.load(tmp_path / name) as arrays:
+            samples[Path(name).parent.parent.name, Path(name).parent.name] = arrays["plain"], arrays["seen"]
+    with np.load(whole["workdir"] / "arms/plain/run-0/seen.npz") as arrays:
+        untouched = arrays["plain"]
+    for run in ("run-0", "run-1"):
+        plain = samples["plain", run][0]
+        assert sum(np.array_equal(*pair) for pair in zip(plain, untouched, strict=True)) < len(plain) / 2
+        np.testing.assert_array_equal(*samples["plain", run])
+        for arm in arms[1:]:
+            np.testing.assert_array_equal(samples[arm, run][0], plain)
+            # Encrypted after all that: the values of each image are those of the augmented one.
+            np.testing.assert_array_equal(*(np.sort(a.reshape(len(a), -1)) for a in samples[arm, run]))
+    assert not np.array_equal(samples["plain", "run-0"][0], samples["plain", "run-1"][0])
+    assert results["arms"][0]["ssim"] == pytest.approx(1)
+    # The same images, so that the adapted arm still is the plain arm.
+    for one, other in zip(results["arms"][0]["curves"], results["arms"][3]["curves"], strict=True):
+        for point, twin in zip(one, other, strict=True):
+            difference = point["test_accuracy"]["plain"] - twin["test_accuracy"]["same_key"]
+            assert abs(difference) <= 2.001 / TEST_IMAGES
+
+
+def uploads_of(settings: SimulationConfig, workdir: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """What reached the server and what it was tested on, round by round, of a simulation of one run."""
+    arrived: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        whole_rounds = simulation.rounds_of_arm
+
+        def rounds_of_arm(*args: Any) -> Any:
+            for this_round in whole_rounds(*args):
+                images = {sent.client: sent.pool[:]["image"] for sent in this_round.uploads}
+                arrived.append((images, this_round.test_views))
+                yield this_round
+
+        patch.setattr(simulation, "rounds_of_arm", rounds_of_arm)
+        simulate(settings, workdir)
+    return arrived
+
+
+def test_augmented_freshly_in_every_round_and_test_images_never(tmp_path: Path) -> None:
+    one_run = {"runs": 1, "epochs": 1}
+    clients = {"rounds": 2}
+    (first, views), (second, _) = uploads_of(
+        config(("plain",), train=one_run, clients=clients, augment=AUGMENT), tmp_path / "augmented"
+    )
+    (untouched, plain_views), (repeated, _) = uploads_of(
+        config(("plain",), train=one_run, clients=clients), tmp_path / "untouched"
+    )
+    for client in ("client-1", "client-2"):
+        np.testing.assert_array_equal(untouched[client], repeated[client])
+        assert not np.array_equal(first[client], untouched[client])
+        assert not np.array_equal(second[client], untouched[client])
+        assert not np.array_equal(first[client], second[client])
+    np.testing.assert_array_equal(views["plain"]["image"], plain_views["plain"]["image"])
+
+
+def test_augmented_on_disk_is_the_same_bit_for_bit(tmp_path: Path) -> None:
+    arms, short = ("plain", "disposable"), {"runs": 1, "epochs": 1}
+    in_memory = simulate(config(arms, train=short, augment=AUGMENT), tmp_path / "memory")
+    on_disk = simulate(config(arms, train=short, augment=AUGMENT, store={"on_disk": True}), tmp_path / "disk")
+    assert [arm["curves"] for arm in in_memory["arms"]] == [arm["curves"] for arm in on_disk["arms"]]
+    assert seen(tmp_path / "memory") == seen(tmp_path / "disk")
+
+
+def test_rand_augment_of_other_channels_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    np.savez(tmp_path / "four.npz", image=np.zeros((20, 16, 16, 4), np.uint8), label=np.arange(20) % 2)
+    four = config(("plain",), data={"source": str(tmp_path / "four.npz")}, augment=AUGMENT)
+    with pytest.raises(ArgumentError, match=r"got 4; leave augment\.rand_augment out"):
+        simulate(four, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 # On disk

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from dkjax.data.augment import augment
+from dkjax.data.rand_augment import rand_augment
+from dkjax.errors import ArgumentError
 
 
 def records(n: int = 40, height: int = 6, width: int = 9):
@@ -16,7 +18,7 @@ def records(n: int = 40, height: int = 6, width: int = 9):
 
 def test_nothing_asked_nothing_done():
     plain = records()
-    changed = augment(plain, np.random.default_rng(1), flip=False, crop=0)
+    changed = augment(plain, np.random.default_rng(1), flip=False, crop=0, rand_augment=None)
     np.testing.assert_array_equal(changed["image"], plain["image"])
     np.testing.assert_array_equal(changed["label"], plain["label"])
 
@@ -45,6 +47,24 @@ def test_shifts_by_at_most_crop(crop):
     assert len(shifts) == (2 * crop + 1) ** 2
 
 
+def test_rand_augment_comes_last():
+    plain = records(50)
+    before = plain["image"].copy()
+    random, again = np.random.default_rng(1), np.random.default_rng(1)
+    changed = augment(plain, random, flip=True, crop=2, rand_augment=(2, 9))
+    moved = augment(plain, again, flip=True, crop=2)
+    np.testing.assert_array_equal(changed["image"], rand_augment(moved["image"], again, 2, 9))
+    np.testing.assert_array_equal(changed["label"], plain["label"])
+    assert not np.array_equal(changed["image"], moved["image"])
+    np.testing.assert_array_equal(plain["image"], before)
+
+
+def test_rand_augment_takes_grey_or_rgb():
+    four = {**records(3), "image": np.zeros((3, 6, 9, 4), np.uint8)}
+    with pytest.raises(ArgumentError, match="got 4"):
+        augment(four, np.random.default_rng(1), flip=False, crop=0, rand_augment=(2, 9))
+
+
 def test_no_images():
-    empty = augment(records(0), np.random.default_rng(1), flip=True, crop=2)
+    empty = augment(records(0), np.random.default_rng(1), flip=True, crop=2, rand_augment=(2, 9))
     assert empty["image"].shape == (0, 6, 9, 3)

@@ -48,6 +48,28 @@ def test_fashion_mnist_folder(tmp_path: Path) -> None:
     assert len(open_source(f"fashion-mnist:{tmp_path}", "test", image_size=(32, 32))) == 10
 
 
+def test_elpv_folder(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(10):
+        Image.new("L", (5, 5), number).save(tmp_path / f"images/{number}.png")
+    (tmp_path / "labels.csv").write_text("".join(f"images/{i}.png {i % 2}.0 mono\n" for i in range(10)))
+    train, test = (open_source(f"elpv:{tmp_path}", split, image_size=(4, 4), channels=3) for split in ("train", "test"))
+    assert (train.class_names, train.image_shape) == (("functional", "defective"), (4, 4, 3))
+    seen = [source[:]["image"][:, 0, 0, 0].tolist() for source in (train, test)]
+    assert sorted(seen[0] + seen[1]) == list(range(10))
+    assert np.bincount(test.labels).tolist() == [1, 1]
+
+
+def test_textiles_folder(tmp_path: Path) -> None:
+    for number in range(9):
+        path = tmp_path / ("global", "local", "nominal")[number % 3] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (5, 5), number).save(path)
+    train, test = (open_source(f"textiles:{tmp_path}", split, channels=1) for split in ("train", "test"))
+    assert (len(train), len(test)) == (6, 3)
+    assert train.image_shape == (250, 250, 1)
+
+
 def test_image_folder(tmp_path: Path) -> None:
     for number in range(10):
         path = tmp_path / "photos" / str(number % 2) / f"{number}.png"
@@ -85,7 +107,11 @@ def test_one_image_a_class_cannot_be_split(tmp_path: Path) -> None:
         ("digit", "unknown source 'digit'; known are digits, .* did you mean digits"),
         ("fashion_mnist", "did you mean fashion-mnist"),
         ("", "unknown source ''"),
-        ("fashion-mnist:", "needs a folder"),
+        ("fashion-mnist:", "fashion-mnist: needs a folder"),
+        ("elpv:", "elpv: needs a folder"),
+        ("textiles:", "textiles: needs a folder"),
+        ("epvl", "did you mean elpv"),
+        ("textile", "did you mean textiles"),
         ("tfds:", "is no name of a data set"),
     ],
 )

@@ -1,15 +1,17 @@
 """Data sets of TensorFlow Datasets, prepared here without TensorFlow and read as they would be."""
 
+import functools
 import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from made_tfds import prepare_cifar10, prepare_tfds
 from PIL import Image
 
 from dkjax.data import read_all
@@ -31,47 +33,8 @@ def _png(number: int, **size: int) -> bytes:
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
-    """Make a function that prepares a data set below a folder, and returns the folder.
-
-    TFDS writes `Image` features with TensorFlow only. On disk they are the encoded bytes, so the data are written as
-    bytes; a data set whose code TFDS knows is read with the features of that code.
-    """
-    import tensorflow_datasets as tfds
-
-    def build(
-        name: str,
-        splits: dict[str, list[dict[str, Any]]],
-        image: Any = None,
-        label: Any = None,
-        version: str = "1.0.0",
-    ) -> Path:
-        features = tfds.features.FeaturesDict(
-            {
-                "image": image or tfds.features.Tensor(shape=(8, 8, 3), dtype=np.uint8),
-                "label": label or tfds.features.ClassLabel(names=["cat", "dog"]),
-            }
-        )
-
-        class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg,misc]
-            VERSION = tfds.core.Version(version)
-            name: str
-
-            def _info(self) -> Any:
-                return tfds.core.DatasetInfo(builder=self, features=features)
-
-            def _split_generators(self, _: Any) -> dict[str, Any]:
-                return {split: self._generate_examples(records) for split, records in splits.items()}
-
-            def _generate_examples(self, records: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-                yield from enumerate(records)
-
-        Prepared.name = name
-        tfds.disable_progress_bar()
-        # The order of the records comes from hashes of their keys.
-        Prepared(data_dir=tmp_path, file_format="array_record").download_and_prepare()
-        return tmp_path
-
-    return build
+    """Make a function that prepares a data set below a folder, and returns the folder."""
+    return functools.partial(prepare_tfds, tmp_path)
 
 
 def _records(count: int, start: int = 0) -> list[dict[str, Any]]:
@@ -104,9 +67,8 @@ def test_size_and_channels(prepare: Prepare) -> None:
 
 
 @pytest.fixture
-def cifar10(prepare: Prepare) -> Path:
+def cifar10(tmp_path: Path) -> Path:
     """Prepare data under the name and version of CIFAR-10, two of whose images cannot be decoded."""
-    import tensorflow_datasets as tfds
 
     def records(count: int) -> list[dict[str, Any]]:
         return [{"image": _png(number, height=32, width=32), "label": number % 10} for number in range(count)]
@@ -114,12 +76,7 @@ def cifar10(prepare: Prepare) -> Path:
     train = records(20)
     train[3]["image"] = b"no image"
     train[7]["image"] = train[7]["image"][:200]
-    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-    label = tfds.features.ClassLabel(names=names)
-    version = str(tfds.builder_cls("cifar10").VERSION)
-    return prepare(
-        "cifar10", {"train": train, "test": records(5)}, tfds.features.Tensor(shape=(), dtype=np.str_), label, version
-    )
+    return prepare_cifar10(tmp_path, {"train": train, "test": records(5)})
 
 
 def test_encoded_images_of_a_known_data_set(cifar10: Path) -> None:

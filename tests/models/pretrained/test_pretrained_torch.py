@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up import IMAGE, SQUARE, assert_same, random_images, random_params, small
+from with_torchvision import import_torchvision
 
 from dkjax.models.pretrained import (
     IMAGENET_MEAN,
@@ -36,17 +37,10 @@ def timm():
     import torch
 
     torch.set_num_threads(2)
+    import_torchvision()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            import timm
-        except RuntimeError:
-            # timm imports torchvision, whose compiled operators may be for another build of PyTorch. No ViT needs
-            # them, but torchvision has to find these two while it is imported.
-            operators = torch.library.Library("torchvision", "DEF")
-            for name in ("nms", "qnms"):
-                operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            import timm
+        import timm
     return timm
 
 
