@@ -367,6 +367,25 @@ def copy(keys: jax.Array, count: int) -> jax.Array:
     return _copy(keys, count)
 
 
+def in_turn(keys: Sequence[jax.Array], count: int) -> jax.Array:
+    """Copy keys such that they take turns; the copy has to be given to `erase` in the end.
+
+    Args:
+        keys: Typed keys of shape `[]`.
+        count: How many keys the copy has: key `i` is `keys[i % len(keys)]`.
+
+    Returns:
+        Typed keys `[count]`.
+
+    Raises:
+        KeyDiscardedError: If the round of one of the keys has ended.
+    """
+    for key in keys:
+        require_live(key)
+    turns = np.arange(count) % len(keys)
+    return jax.jit(lambda *every: jnp.stack(every)[turns])(*keys)
+
+
 def join(keys: Sequence[jax.Array], sharding: jax.sharding.Sharding) -> jax.Array:
     """Copy several arrays of keys into one, laid out on devices; it has to be given to `erase` in the end.
 

@@ -1,5 +1,6 @@
 """On what something ran: versions, devices and cores, as they stand beside results and measurements."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -35,6 +36,16 @@ def device() -> dict[str, Any]:
 def has_tpu() -> bool:
     """Say whether there is a TPU, as far as the system knows."""
     return Path("/dev/accel0").exists() or Path("/dev/vfio/0").exists()
+
+
+def cpu_kind() -> str:
+    """Return a short name that differs where CPUs have different instructions, such as `x86_64-1a2b3c4d`."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
 
 
 def cpu_cores() -> int:

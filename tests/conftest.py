@@ -1,6 +1,10 @@
 """Every test runs on four CPU devices, without silent rank promotion, and with warnings as errors."""
 
+import os
 from collections.abc import Iterator
+
+# Before JAX is imported, for the processes that tests start, too: nothing is left in the caches of who runs the tests.
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "0")
 
 import jax
 import pytest

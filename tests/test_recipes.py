@@ -101,7 +101,7 @@ def compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "_CHUNK", BATCH)
         compiled = functools.cache(lambda text, *rest: make_trainer(TrainConfig.model_validate_json(text), *rest))
-        patch.setattr(simulation, "make_trainer", lambda train, *rest: compiled(train.model_dump_json(), *rest))
+        patch.setattr(simulation, "make_trainer", lambda train, *rest, **_: compiled(train.model_dump_json(), *rest))
         yield
 
 

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from dkjax.cli.errors import for_people
-from dkjax.cli.options import Overrides, ResultsAsJson
+from dkjax.cli.options import (
+    Coordinator,
+    NumProcesses,
+    Overrides,
+    ProcessId,
+    Profile,
+    ResultsAsJson,
+    TensorBoard,
+)
 
 
 @for_people
@@ -18,17 +26,26 @@ def simulate(
     workdir: Annotated[
         Path | None, typer.Option(help="Where the results go; runs/<name of the configuration> by default.")
     ] = None,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
+    profile: Profile = None,
+    tensorboard: TensorBoard = False,
     as_json: ResultsAsJson = False,
 ) -> None:
     """Simulate clients and server, and compare what protection costs and what the server sees.
 
     Splits the images among clients, lets each encrypt with keys of its own, trains a ViT on what the server
     received, for every arm of the configuration. Prints the table; writes results.json, table.md and figures. Stopped
-    at any point, the same command goes on.
+    at any point, the same command goes on. Several processes, on one machine or many, are given the same command and
+    train together.
     """
+    from dkjax.cli.training import parse_watch, prepare_training
     from dkjax.config import load_config
 
     settings = load_config(config, overrides or [])
+    watch = parse_watch(profile, tensorboard)
+    prints = prepare_training(coordinator, num_processes, process_id)
     workdir = workdir or Path("runs") / config.stem
 
     from dkjax.cli.memory import keep_freed_memory
@@ -38,7 +55,9 @@ def simulate(
 
     keep_freed_memory()
     with TerminalObserver() as observer:
-        results = run_simulation(settings, workdir, observer)
+        results = run_simulation(settings, workdir, observer, watch)
+        if not prints:
+            return
         (workdir / "table.md").write_text(table.as_markdown(results), encoding="utf-8")
         drawn = figures.draw(results, workdir)
     if as_json:

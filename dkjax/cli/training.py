@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dkjax import machine
 from dkjax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,13 +60,17 @@ def parse_watch(profile: str | None, tensorboard: bool) -> "Watch":
 
 
 def _keep_compiled_programs() -> None:
-    """Let JAX keep what it compiled on the disk, unless its own settings say where or that it should not."""
+    """Let JAX keep what it compiled on the disk, unless its own settings say where or that it should not.
+
+    Programs for CPUs use what this CPU can do, and JAX does not ask another one of a shared home for it: each kind of
+    CPU has a folder of its own.
+    """
     import jax
 
     settings: dict[str, object] = jax.config.values
     if settings["jax_compilation_cache_dir"] is None and settings["jax_enable_compilation_cache"]:
-        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(caches) / "dkjax" / "compiled"))
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(caches / "dkjax" / f"compiled-{machine.cpu_kind()}"))
 
 
 def _give_stdout_to_results() -> None:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
+from dkjax import keys
 from dkjax.cipher import Scheme, sample
-from dkjax.collaborative.client import Client, HandOver, Upload, encrypt_records, upload
+from dkjax.collaborative.client import Client, HandOver, See, Upload, encrypted_now, upload
 from dkjax.config import ArmConfig
 from dkjax.data import Records
-from dkjax.data.batches import take
+from dkjax.data.pool import Pool
+from dkjax.data.resident import Deferred
 from dkjax.keys import Ratchet
 from dkjax.models.adaptation import adapt_embedding
 
@@ -40,7 +41,7 @@ class Round:
     """
 
     uploads: tuple[Upload, ...]
-    test_views: dict[str, Records]
+    test_views: dict[str, Pool | Deferred]
     adapt: Callable[[Any], Any] = lambda params: params
 
 
@@ -52,6 +53,7 @@ def rounds_of_arm(
     ratchet: Ratchet,
     rounds: int,
     hand_over: HandOver = upload,
+    see: See = encrypted_now,
 ) -> Generator[Round, None, None]:
     """Let every client encrypt and upload, round after round.
 
@@ -66,26 +68,27 @@ def rounds_of_arm(
         ratchet: where keys come from.
         rounds: how many rounds.
         hand_over: how images reach the server, plain ones too.
+        see: how the test images are seen under keys.
 
     Yields:
         The rounds, in order.
     """
     if scheme is None:
-        return _plain_rounds(clients, test, rounds, hand_over)
+        return _plain_rounds(clients, test, rounds, hand_over, see)
     rounds_of_kind = {
         "disposable": _disposable_rounds,
         "client_key": _client_key_rounds,
         "shared_key": _shared_key_rounds,
     }
-    return rounds_of_kind[arm.kind](arm, scheme, clients, test, ratchet, rounds, hand_over)
+    return rounds_of_kind[arm.kind](arm, scheme, clients, test, ratchet, rounds, hand_over, see)
 
 
 def _plain_rounds(
-    clients: Sequence[Client], test: Records, rounds: int, hand_over: HandOver
+    clients: Sequence[Client], test: Records, rounds: int, hand_over: HandOver, see: See
 ) -> Generator[Round, None, None]:
     for number in range(1, rounds + 1):
         uploads = tuple(hand_over(client, number, None, None) for client in clients)
-        yield Round(uploads, {"plain": test} if number == 1 else {})
+        yield Round(uploads, {"plain": see(test, None, None)} if number == 1 else {})
 
 
 def _disposable_rounds(
@@ -96,8 +99,9 @@ def _disposable_rounds(
     ratchet: Ratchet,
     rounds: int,
     hand_over: HandOver,
+    see: See,
 ) -> Generator[Round, None, None]:
-    test_views = {"plain": test, "fresh_key": _under_fresh_keys(scheme, test, ratchet)}
+    test_views = {"plain": see(test, None, None), "fresh_key": _under_fresh_keys(scheme, test, ratchet, see)}
     for number in range(1, rounds + 1):
         with ratchet.next_round() as round_keys:
             uploads = tuple(
@@ -115,11 +119,12 @@ def _client_key_rounds(
     ratchet: Ratchet,
     rounds: int,
     hand_over: HandOver,
+    see: See,
 ) -> Generator[Round, None, None]:
-    fresh = _under_fresh_keys(scheme, test, ratchet)
+    views = {"plain": see(test, None, None), "fresh_key": _under_fresh_keys(scheme, test, ratchet, see)}
     with ratchet.next_round() as kept_keys:
         client_keys = [kept_keys.for_client(client.name) for client in clients]
-        test_views = {"plain": test, "fresh_key": fresh, "same_key": _under_keys_in_turn(scheme, test, client_keys)}
+        test_views = {**views, "same_key": _under_keys_in_turn(scheme, test, client_keys, see)}
         for number in range(1, rounds + 1):
             uploads = tuple(
                 hand_over(client, number, scheme, key) for client, key in zip(clients, client_keys, strict=True)
@@ -135,33 +140,34 @@ def _shared_key_rounds(
     ratchet: Ratchet,
     rounds: int,
     hand_over: HandOver,
+    see: See,
 ) -> Generator[Round, None, None]:
-    fresh = _under_fresh_keys(scheme, test, ratchet)
+    views = {"plain": see(test, None, None), "fresh_key": _under_fresh_keys(scheme, test, ratchet, see)}
     with ratchet.next_round() as kept_keys:
         shared_key = kept_keys.for_client("all clients together")
-        test_views = {"plain": test, "fresh_key": fresh, "same_key": encrypt_records(test, scheme, shared_key)}
-        adapt = _adaptation(scheme, shared_key, test) if arm.adapt_embedding else _unchanged
+        test_views = {**views, "same_key": see(test, scheme, shared_key)}
+        adapt = _adaptation(scheme, shared_key, views["plain"]) if arm.adapt_embedding else _unchanged
         for number in range(1, rounds + 1):
             uploads = tuple(hand_over(client, number, scheme, shared_key) for client in clients)
             yield Round(uploads, test_views if number == 1 else {}, adapt)
 
 
-def _under_fresh_keys(scheme: Scheme, test: Records, ratchet: Ratchet) -> Records:
+def _under_fresh_keys(scheme: Scheme, test: Records, ratchet: Ratchet, see: See) -> Pool | Deferred:
     with ratchet.next_round() as round_keys:
-        return encrypt_records(test, scheme, round_keys.for_client("test", len(test["label"])))
+        return see(test, scheme, round_keys.for_client("test", len(test["label"])))
 
 
-def _under_keys_in_turn(scheme: Scheme, test: Records, client_keys: Sequence[jax.Array]) -> Records:
+def _under_keys_in_turn(scheme: Scheme, test: Records, client_keys: Sequence[jax.Array], see: See) -> Pool | Deferred:
     """Encrypt test image `i` under the key of client `i mod n`, so that every client's key is tested equally often."""
-    images = np.empty_like(test["image"])
-    for turn, key in enumerate(client_keys):
-        own = slice(turn, None, len(client_keys))
-        images[own] = encrypt_records(take(test, own), scheme, key)["image"]
-    return {"image": images, "label": test["label"]}
+    image_keys = keys.in_turn(client_keys, len(test["label"]))
+    try:
+        return see(test, scheme, image_keys)
+    finally:
+        keys.erase(image_keys)
 
 
-def _adaptation(scheme: Scheme, shared_key: jax.Array, test: Records) -> Callable[[Any], Any]:
-    block_permutation, pixel_permutation = sample(scheme, shared_key, test["image"].shape[1:])
+def _adaptation(scheme: Scheme, shared_key: jax.Array, test: Pool | Deferred) -> Callable[[Any], Any]:
+    block_permutation, pixel_permutation = sample(scheme, shared_key, test.image_shape)
     return lambda params: adapt_embedding(params, block_permutation, pixel_permutation)
 
 

@@ -11,6 +11,7 @@ from dkjax.cipher import Scheme, encrypt_batches
 from dkjax.data import Records
 from dkjax.data.batches import take
 from dkjax.data.pool import Pool
+from dkjax.data.resident import Deferred
 from dkjax.keys import require_live
 
 _CHUNK = 256
@@ -38,12 +39,12 @@ class Upload:
         client: the client's name.
         round: the round it belongs to, from 1.
         pool: encrypted images `uint8[n, H, W, C]` and labels `int32[n]`, in memory or mapped from an encrypted data
-            set; plain images where the arm has no scheme.
+            set, or, in a simulation, encrypted whenever they are needed; plain images where the arm has no scheme.
     """
 
     client: str
     round: int
-    pool: Pool
+    pool: Pool | Deferred
 
     @property
     def num_bytes(self) -> int:
@@ -51,11 +52,25 @@ class Upload:
         return self.pool.nbytes
 
 
+See = Callable[[Records, Scheme | None, jax.Array | None], Pool | Deferred]
+"""How somebody comes to see records under keys: `encrypted_now`, or `Deferred` until they are needed."""
+
 HandOver = Callable[[Client, int, Scheme | None, jax.Array | None], Upload]
 """How a client hands over its images in a round, such as `upload`."""
 
 
-def upload(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
+def encrypted_now(records: Records, scheme: Scheme | None, image_keys: jax.Array | None) -> Pool:
+    """Encrypt records for whoever is to see them; arguments and errors as for `encrypt_records`."""
+    return Pool([encrypt_records(records, scheme, image_keys)])
+
+
+def upload(
+    client: Client,
+    round_number: int,
+    scheme: Scheme | None,
+    image_keys: jax.Array | None,
+    see: See = encrypted_now,
+) -> Upload:
     """Encrypt a client's images for the server.
 
     Args:
@@ -63,15 +78,16 @@ def upload(client: Client, round_number: int, scheme: Scheme | None, image_keys:
         round_number: the round, from 1.
         scheme: the encryption; None hands over plain images.
         image_keys: typed keys, one for each image, shape `[n]`, or a single one for all, shape `[]`.
+        see: how the server comes to see the images.
 
     Returns:
-        The upload. It holds no key and no plain image, unless there is no scheme.
+        The upload. Encrypted now, it holds no key and no plain image, unless there is no scheme.
 
     Raises:
         ArgumentError: the scheme does not fit the images.
         KeyDiscardedError: the keys' round has ended.
     """
-    return Upload(client.name, round_number, Pool([encrypt_records(client.records, scheme, image_keys)]))
+    return Upload(client.name, round_number, see(client.records, scheme, image_keys))
 
 
 def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Array | None) -> Records:

@@ -13,6 +13,7 @@ from dkjax.data.batches import take
 from dkjax.data.store import layout, open_data_set, open_writer
 from dkjax.data.store.manifest import describe
 from dkjax.keys import require_live
+from dkjax.train.processes import leader_does
 
 
 def upload_to(
@@ -50,21 +51,25 @@ def upload_to(
             key_sharing=KEY_SHARING[arm.kind],
             prng=config.keys.prng,
         )
-        with open_writer(
-            path,
-            description,
-            client=client.name,
-            num_items=len(client.records["label"]),
-            shard_images=config.store.shard_images or layout.default_shard_images(image_shape),
-            request={},
-            seed=_seed(config.keys, run, f"{arm.name} {path.name}"),
-            shuffle=False,
-        ) as writer:
-            for number in writer.missing:
-                items = writer.items_of(number)
-                own_keys = image_keys[items] if image_keys.shape else image_keys
-                writer.add(number, encrypt_records(take(client.records, items), scheme, own_keys))
-            writer.commit()
+
+        def write() -> None:
+            with open_writer(
+                path,
+                description,
+                client=client.name,
+                num_items=len(client.records["label"]),
+                shard_images=config.store.shard_images or layout.default_shard_images(image_shape),
+                request={},
+                seed=_seed(config.keys, run, f"{arm.name} {path.name}"),
+                shuffle=False,
+            ) as writer:
+                for number in writer.missing:
+                    items = writer.items_of(number)
+                    own_keys = image_keys[items] if image_keys.shape else image_keys
+                    writer.add(number, encrypt_records(take(client.records, items), scheme, own_keys))
+                writer.commit()
+
+        leader_does(write)
         return Upload(client.name, round_number, open_data_set(path).pool)
 
     return hand_over

@@ -76,7 +76,9 @@ def receive(server: Server, uploads: Sequence[Upload], keep: Literal["all", "new
         give_back(server)
         records: Pool | Resident = put_on_devices([upload.pool for upload in kept], replicated(server.trainer.mesh))
     else:
-        records = Pool([piece for upload in kept for piece in upload.pool.pieces])
+        pools = [upload.pool for upload in kept if isinstance(upload.pool, Pool)]
+        assert len(pools) == len(kept)  # records are deferred for the devices alone
+        records = Pool([piece for pool in pools for piece in pool.pieces])
     return dataclasses.replace(server, uploads=kept, records=records)
 
 

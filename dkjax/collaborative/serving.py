@@ -24,7 +24,7 @@ from dkjax.errors import ConfigError, DataError
 from dkjax.files import read_json, write_json
 from dkjax.models.vit import Model, Params, vit
 from dkjax.train.loop import Trainer, make_trainer, named_rightly
-from dkjax.train.processes import agreed, is_leader, leaders, others_may_go, together
+from dkjax.train.processes import agreed, is_leader, leader_does, leaders, others_may_go, together
 from dkjax.train.resume import UNTOLD, Checkpoints
 from dkjax.train.stopping import signals_polled
 from dkjax.train.trained import Trained, load_trained, save_trained
@@ -115,7 +115,7 @@ def serve(
             "notes": notes,
             **provenance(config),
         }
-        together(lambda: write_json(workdir / "results.json", results) if is_leader() else None)
+        leader_does(lambda: write_json(workdir / "results.json", results))
     return results
 
 

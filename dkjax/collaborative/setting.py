@@ -8,10 +8,10 @@ from dkjax.collaborative.client import Client
 from dkjax.collaborative.configured import make_scheme
 from dkjax.collaborative.observer import Observer
 from dkjax.collaborative.server import weights_of
-from dkjax.config import ArmConfig, SimulationConfig
-from dkjax.data import Records, read_all
+from dkjax.config import ArmConfig, AugmentConfig, DataConfig, SimulationConfig
+from dkjax.data import Records, Source, read_all
 from dkjax.data.batches import take
-from dkjax.data.open import open_configured
+from dkjax.data.open import Split, open_configured
 from dkjax.data.partition import partition
 from dkjax.data.rand_augment import check_channels
 from dkjax.errors import ConfigError, DataError
@@ -23,8 +23,8 @@ class Setting:
     """What all arms have in common.
 
     Attributes:
-        clients: who holds which images.
-        test: the plain test images.
+        clients: who holds which images, of `image_shape` or, where they are enlarged when they are needed, smaller.
+        test: the plain test images, likewise.
         class_names: by label.
         image_shape: `(H, W, C)`.
         schemes: by the arm's name; None for plain images.
@@ -56,11 +56,13 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
     """
     check_prng(config.keys.prng)
     observer.reading(config.data.source)
-    sources = {
+    sources: dict[Split, Source] = {
         "train": open_configured(config.data, "train"),
         "test": open_configured(config.data, "test"),
     }
     image_shape = sources["train"].image_shape
+    if is_deferred(config) and config.augment == AugmentConfig():
+        sources = {split: _as_they_come(config.data, split, source) for split, source in sources.items()}
     if config.augment.rand_augment is not None:
         check_channels(image_shape[2])
     arm_schemes = {arm.name: _scheme(config, arm, image_shape) for arm in config.arms}
@@ -93,6 +95,21 @@ def prepare(config: SimulationConfig, observer: Observer) -> Setting:
         schemes=arm_schemes,
         skipped=sum(len(source.skipped) for source in sources.values()),
     )
+
+
+def is_deferred(config: SimulationConfig) -> bool:
+    """Say whether images are enlarged and encrypted on the devices, whenever a step needs them."""
+    return config.train.input == "device" and not config.store.on_disk
+
+
+def _as_they_come(config: DataConfig, split: Split, resized: Source) -> Source:
+    """Open a source without resizing, if its images are smaller than they are wanted; they are enlarged later."""
+    try:
+        source = open_configured(config.model_copy(update={"image_size": None}), split)
+    except ConfigError:
+        return resized  # images of all sizes
+    height, width, _ = source.image_shape
+    return source if height <= resized.image_shape[0] and width <= resized.image_shape[1] else resized
 
 
 def _scheme(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, int]) -> Scheme | None:

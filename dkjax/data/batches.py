@@ -1,4 +1,4 @@
-"""From records in memory, on disk or on the devices to what a compiled step is given."""
+"""From records in memory, on disk or on the devices to batches on the mesh."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -8,13 +8,12 @@ import jax
 import numpy as np
 
 from dkjax.data.place import own_rows, place, place_rows
-from dkjax.data.resident import Resident, Rows
+from dkjax.data.resident import Resident
 from dkjax.data.sampling import StepOrder
 from dkjax.data.source import Indexed, Records
 from dkjax.errors import DataError
 
-Batch = Mapping[str, jax.Array] | Rows
-"""What a compiled step is given: arrays, or the numbers of rows that lie on the devices; see `images_of`."""
+Batch = dict[str, jax.Array]
 
 _THREADS, _AHEAD = 2, 2
 """Batches are read by so many threads, and so many may be ready before they are asked for."""
@@ -23,11 +22,6 @@ _THREADS, _AHEAD = 2, 2
 def take(records: Records, indices: np.ndarray | slice) -> Records:
     """Return some of the records, in the order of the indices."""
     return {"image": records["image"][indices], "label": records["label"][indices]}
-
-
-def images_of(batch: Batch) -> Mapping[str, jax.Array]:
-    """Return a batch's arrays, `image`, `label` and, for an evaluation, `mask`; to be called in a compiled step."""
-    return batch.read() if isinstance(batch, Rows) else batch
 
 
 def training_batches(
@@ -44,7 +38,7 @@ def training_batches(
         sharding: how a batch is divided, by its first axis.
 
     Yields:
-        `image` uint8[batch_size, H, W, C] and `label` int32[batch_size], or the rows of a resident set.
+        `image` uint8[batch_size, H, W, C] and `label` int32[batch_size].
 
     Raises:
         DataError: there are no records.
@@ -53,7 +47,7 @@ def training_batches(
         raise DataError("there is nothing to train on: no client uploaded an image")
     if isinstance(records, Resident):
         for step in steps:
-            yield records.rows(rows=place(order(step).astype(np.int32), sharding))
+            yield records.batch(order(step), sharding)
     elif steps:
         batch_size = len(order(steps[0]))
         rows = own_rows(batch_size, sharding)
@@ -74,8 +68,7 @@ def evaluation_batches(
         sharding: how a batch is divided, by its first axis.
 
     Yields:
-        `image` uint8[batch_size, H, W, C], `label` int32[batch_size] and `mask` bool[batch_size], or the rows and the
-        mask of a resident set.
+        `image` uint8[batch_size, H, W, C], `label` int32[batch_size] and `mask` bool[batch_size].
     """
     firsts = range(0, len(records), batch_size)
 
@@ -87,7 +80,7 @@ def evaluation_batches(
     if isinstance(records, Resident):
         for first in firsts:
             chosen, mask = indices(first)
-            yield records.rows(rows=place(chosen.astype(np.int32), sharding), mask=place(mask, sharding))
+            yield {**records.batch(chosen, sharding), "mask": place(mask, sharding)}
         return
     rows = own_rows(batch_size, sharding)
 

@@ -1,12 +1,13 @@
-"""Records that lie whole on every device, where a compiled step takes, enlarges and encrypts those it needs.
+"""Records that lie whole on every device, from which batches are taken there: chosen, enlarged and encrypted.
 
 For sets that fit: 50 000 images of 32 px are 154 MB, and 7.5 GB once they are enlarged to 224 px, which are then never
-written anywhere. A step is told row numbers alone.
+written anywhere. The devices are told row numbers alone. To make a batch is a program of its own, a small one, so that
+the training step, a large one, is compiled once for all schemes.
 """
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,35 +29,35 @@ _SHARE = 0.5
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Rows:
-    """Some rows of a resident set, a pytree: what a compiled step is given instead of a batch.
+class _Everything:
+    """What lies on the devices, and what is done to it, as a pytree.
 
     Attributes:
-        rows: int32[batch_size].
-        mask: bool[batch_size], False where a row does not count; None where all do.
-        images: uint8[n, h, w, c], all that there are.
+        images: uint8[n, h, w, c].
         labels: int32[n].
         image_keys: typed keys [n]; None where the images are not to be encrypted.
         scheme: the encryption, or None.
         image_size: (H, W) that images are enlarged to before that.
     """
 
-    rows: jax.Array
-    mask: jax.Array | None
     images: jax.Array
     labels: jax.Array
     image_keys: jax.Array | None = dataclasses.field(repr=False)
     scheme: Scheme | None = dataclasses.field(metadata={"static": True})
     image_size: tuple[int, int] = dataclasses.field(metadata={"static": True})
 
-    def read(self) -> dict[str, jax.Array]:
-        """Return `image` uint8[batch_size, H, W, C], `label` int32[batch_size], and `mask` if there is one."""
-        images = enlarge(self.images[self.rows], self.image_size)
-        if self.scheme is not None:
-            assert self.image_keys is not None
-            images = encrypt(self.scheme, self.image_keys[self.rows], images)
-        batch = {"image": images, "label": self.labels[self.rows]}
-        return batch if self.mask is None else {**batch, "mask": self.mask}
+
+def _batch(everything: _Everything, rows: jax.Array) -> dict[str, jax.Array]:
+    images = enlarge(everything.images[rows], everything.image_size)
+    if everything.scheme is not None:
+        assert everything.image_keys is not None
+        images = encrypt(everything.scheme, everything.image_keys[rows], images)
+    return {"image": images, "label": everything.labels[rows]}
+
+
+@functools.cache
+def _compiled_batch(sharding: jax.sharding.Sharding | None) -> Callable[[_Everything, jax.Array], dict[str, jax.Array]]:
+    return jax.jit(_batch, out_shardings=sharding)
 
 
 class Deferred:
@@ -67,9 +68,9 @@ class Deferred:
 
     Args:
         records: plain records, as large as they come.
-        image_size: (H, W) that they are enlarged to.
         scheme: the encryption, or None.
         image_keys: typed keys, one for each record or a single one for all; None where there is no scheme.
+        image_size: (H, W) that the images are enlarged to before that.
 
     Guarantees:
         - the bytes are those of resizing and encrypting at once (`test_resident.py::test_equals_encrypting_at_once`).
@@ -78,15 +79,16 @@ class Deferred:
     def __init__(
         self,
         records: Records,
-        image_size: tuple[int, int],
         scheme: Scheme | None = None,
         image_keys: jax.Array | None = None,
+        *,
+        image_size: tuple[int, int],
     ) -> None:
         self.records = records
         self.scheme = scheme
         self.image_size = image_size
-        self.image_shape = (*image_size, records["image"].shape[3])
-        self.image_keys = None
+        self.image_shape: tuple[int, int, int] = (*image_size, records["image"].shape[3])
+        self.image_keys: jax.Array | None = None
         if scheme is not None and image_keys is not None:
             self.image_keys = keys.copy(image_keys, len(self))
 
@@ -106,16 +108,15 @@ class Deferred:
     def __getitem__(self, indices: Indices) -> Records:
         """Encrypt some records now."""
         chosen = positions(indices, len(self))
-        rows = Rows(
-            jnp.arange(len(chosen), dtype=jnp.int32),
-            None,
+        everything = _Everything(
             jnp.asarray(self.records["image"][chosen]),
             jnp.asarray(self.labels[chosen]),
             None if self.image_keys is None else self.image_keys[chosen],
             self.scheme,
             self.image_size,
         )
-        return {"image": np.asarray(_read(rows)["image"]), "label": self.labels[chosen]}
+        batch = _compiled_batch(None)(everything, jnp.arange(len(chosen), dtype=jnp.int32))
+        return {"image": np.asarray(batch["image"]), "label": self.labels[chosen]}
 
     def discard(self) -> None:
         """Erase the keys; nothing can be encrypted any more."""
@@ -123,26 +124,35 @@ class Deferred:
             keys.erase(self.image_keys)
 
 
-_read = jax.jit(Rows.read)
-
-
 class Resident:
-    """Records on the devices.
-
-    Made by `put_on_devices`.
+    """Records on the devices; made by `put_on_devices`.
 
     Attributes:
         labels: of all records, int32[n], on the host.
-        rows: makes `Rows` of row numbers and a mask.
     """
 
-    def __init__(self, labels: NDArray[np.int32], everything: Rows) -> None:
+    def __init__(self, labels: NDArray[np.int32], everything: _Everything) -> None:
         self.labels = labels
-        self.rows = functools.partial(dataclasses.replace, everything)
         self._everything = everything
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def batch(self, rows: NDArray[np.integer], sharding: jax.sharding.Sharding) -> dict[str, jax.Array]:
+        """Take some records, on the devices.
+
+        Args:
+            rows: which, integers [batch_size]; in every process alike.
+            sharding: how the batch is divided, by its first axis.
+
+        Returns:
+            `image` uint8[batch_size, H, W, C] and `label` int32[batch_size]; they may still be in the making.
+
+        Guarantees:
+            - no image and no key crosses from one device to another
+              (`test_resident.py::test_devices_do_not_talk`).
+        """
+        return _compiled_batch(sharding)(self._everything, place(rows.astype(np.int32), sharding))
 
     def discard(self) -> None:
         """Erase the keys and free the memory of the devices."""
@@ -171,9 +181,7 @@ def put_on_devices(pieces: Sequence[Pool | Deferred], sharding: jax.sharding.Sha
     images = np.concatenate([one["image"] for one in records])
     labels = np.concatenate([one["label"] for one in records])
     image_keys = [piece.image_keys for piece in pieces if isinstance(piece, Deferred) and piece.image_keys is not None]
-    everything = Rows(
-        rows=place(np.zeros(0, np.int32), sharding),
-        mask=None,
+    everything = _Everything(
         images=place(images, sharding),
         labels=place(labels, sharding),
         image_keys=keys.join(image_keys, sharding) if image_keys else None,
@@ -185,10 +193,13 @@ def put_on_devices(pieces: Sequence[Pool | Deferred], sharding: jax.sharding.Sha
 
 def _check_room(size: int, sharding: jax.sharding.Sharding) -> None:
     """Refuse what would leave too little for training, on devices that say what they have."""
-    device: Any = next(iter(sharding.addressable_devices))
-    memory = (device.memory_stats() or {}).get("bytes_limit")
+    memory = _memory_of(next(iter(sharding.addressable_devices)))
     if memory is not None and size > _SHARE * memory:
         raise ConfigError(
             f"the images take {size / (1 << 30):,.1f} GiB on every device, more than half of the "
             f'{memory / (1 << 30):,.1f} GiB that one has: set train.input = "host", which reads them batch by batch'
         )
+
+
+def _memory_of(device: Any) -> int | None:
+    return (device.memory_stats() or {}).get("bytes_limit")

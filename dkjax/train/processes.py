@@ -53,6 +53,11 @@ def together(function: Callable[[], _Result]) -> _Result:
     return result  # type: ignore[return-value]  # nothing failed
 
 
+def leader_does(function: Callable[[], object]) -> None:
+    """Call a function in the leader alone, while the others wait; errors as for `together`."""
+    together(lambda: function() if is_leader() else None)
+
+
 def leaders(number: int) -> int:
     """Return the leader's number in every process."""
     if jax.process_count() == 1:

@@ -16,7 +16,7 @@ import numpy as np
 from dkjax.errors import ConfigError, DataError, DkjaxError, StoppedError
 from dkjax.files import read_json, sha256_of, write_json
 from dkjax.train.metrics import Progress
-from dkjax.train.processes import is_leader, leaders, together
+from dkjax.train.processes import is_leader, leader_does, leaders, together
 from dkjax.train.state import TrainState
 from dkjax.train.step import Metrics
 
@@ -67,14 +67,15 @@ def _damage_is_a_data_error(function: Callable[_Arguments, _Result]) -> Callable
 class Checkpoints:
     """The checkpoints of one training, in a folder with one sub-folder for each, named by its step.
 
-    Orbax writes them while training goes on; one appears whole or not at all. The newest few are kept, and the one
-    with the best accuracy on the first test set.
+    Orbax writes them while training goes on; one appears whole or not at all. The newest few are kept and, if it is
+    asked for, the one with the best accuracy on the first test set.
 
     Args:
         folder: where; created when the first is written.
         run: plain JSON values that tell this training from others; kept inside every checkpoint.
         every: steps from one to the next; 0 for none but where training is stopped.
         keep: how many of the newest are kept.
+        best: whether one is written after each evaluation, too, and that with the best accuracy kept.
         stop_asked: says whether training is to be stopped.
         warn: called with a line for each checkpoint that cannot be used.
 
@@ -93,6 +94,7 @@ class Checkpoints:
         *,
         every: int,
         keep: int,
+        best: bool = True,
         stop_asked: Callable[[], bool] = lambda: False,
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -102,6 +104,7 @@ class Checkpoints:
         self._keep = keep
         self._stop_asked = stop_asked
         self._warn = warn
+        self._keep_best = best
         self._best: int | None = None
 
     def __enter__(self) -> "Checkpoints":
@@ -131,7 +134,7 @@ class Checkpoints:
             path = self._folder / str(step)
             try:
                 # One process reads all of it, and then each what its devices need.
-                together(functools.partial(_check, path) if is_leader() else _nothing)
+                leader_does(functools.partial(_check, path))
                 return together(functools.partial(self._read, path, like))
             except DataError as error:
                 self._warn(f"the checkpoint {path} is damaged and is passed over: {error}")
@@ -159,7 +162,7 @@ class Checkpoints:
 
     def after_evaluation(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
         """Write a checkpoint, and stop if that is asked for; arguments and errors as for `after_step`."""
-        if self._every:
+        if self._every and self._keep_best:
             self._save(step, state, history())
         self.stop_if_asked(step, state, history)
 
@@ -178,7 +181,7 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         accuracies = [(next(iter(point["test_accuracy"].values()), 0.0), point["step"]) for point in history.curve]
-        self._best = max(accuracies)[1] if accuracies else None
+        self._best = max(accuracies)[1] if accuracies and self._keep_best else None
         with _full_disk_is_said():
             # One is written at a time; `_write_checksums` is called for the one before until it is finished.
             self._manager.wait_until_finished()
@@ -244,6 +247,21 @@ class Checkpoints:
                 write_json(unfinished / _CHECKSUMS, _checksums(unfinished))
 
 
+class NoCheckpoints(Checkpoints):
+    """For a training that cannot be gone on with, as what it trains on cannot be had again: it only stops."""
+
+    def __init__(self, stop_asked: Callable[[], bool]) -> None:
+        super().__init__(Path(), {}, every=0, keep=1, stop_asked=stop_asked)
+
+    def newest(self, like: TrainState) -> None:
+        """There is none."""
+
+    def stop_if_asked(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+        """Stop if that is asked for."""
+        if self._stop_asked():
+            raise StoppedError("stopped; finished runs are kept, and the same command begins this one anew")
+
+
 @contextlib.contextmanager
 def _full_disk_is_said() -> Iterator[None]:
     """Turn what Orbax and TensorStore raise when there is no room into what Python raises."""
@@ -254,10 +272,6 @@ def _full_disk_is_said() -> Iterator[None]:
             if os.strerror(code) in str(error):
                 raise OSError(code, os.strerror(code)) from error
         raise
-
-
-def _nothing() -> None:
-    pass
 
 
 def _checksums(folder: Path) -> dict[str, str]:

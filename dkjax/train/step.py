@@ -10,7 +10,7 @@ import optax
 from jax.sharding import Mesh
 
 from dkjax.config import TrainConfig
-from dkjax.data.batches import Batch, images_of
+from dkjax.data.batches import Batch
 from dkjax.models.vit import Model
 from dkjax.train.mesh import batch_sharding, divided, replicated
 from dkjax.train.mixup import mixup
@@ -46,7 +46,7 @@ def make_train_step(
         - the same with `accumulate` as without, likewise (`test_step.py::test_accumulating_is_the_same`).
     """
 
-    def loss_of(params: optax.Params, batch: Mapping[str, jax.Array], prng_key: jax.Array) -> tuple[jax.Array, Any]:
+    def loss_of(params: optax.Params, batch: Batch, prng_key: jax.Array) -> tuple[jax.Array, Any]:
         dropout_key, mixup_key = jax.random.split(prng_key)
         labels = batch["label"]
         images, targets = normalise(batch["image"]), jax.nn.one_hot(labels, model.num_classes)
@@ -58,7 +58,7 @@ def make_train_step(
 
     gradient = jax.value_and_grad(loss_of, has_aux=True)
 
-    def accumulated(params: optax.Params, batch: Mapping[str, jax.Array], prng_key: jax.Array) -> Any:
+    def accumulated(params: optax.Params, batch: Batch, prng_key: jax.Array) -> Any:
         """Average over the parts of a batch, one after the other."""
 
         def add(total: Any, part: Any) -> tuple[Any, None]:
@@ -74,7 +74,7 @@ def make_train_step(
         # Divided parameters are brought together once, and their gradient is divided again.
         params = jax.lax.with_sharding_constraint(state.params, replicated(mesh))
         average = gradient if config.accumulate == 1 else accumulated
-        images = jax.lax.with_sharding_constraint(dict(images_of(batch)), batch_sharding(mesh))
+        images = jax.lax.with_sharding_constraint(batch, batch_sharding(mesh))
         (loss, accuracy), grads = average(params, images, step_key)
         grads = jax.lax.with_sharding_constraint(grads, divided(mesh, grads))
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
@@ -97,7 +97,7 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
     """
 
     def eval_step(params: optax.Params, batch: Batch) -> jax.Array:
-        images = jax.lax.with_sharding_constraint(dict(images_of(batch)), batch_sharding(mesh))
+        images = jax.lax.with_sharding_constraint(batch, batch_sharding(mesh))
         params = jax.lax.with_sharding_constraint(params, replicated(mesh))
         logits = model.apply(params, normalise(images["image"]))
         right = (logits.argmax(-1) == images["label"]) & images["mask"]
@@ -106,7 +106,7 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
     return jax.jit(eval_step, out_shardings=replicated(mesh))
 
 
-def _parts(batch: Mapping[str, jax.Array], count: int) -> dict[str, jax.Array]:
+def _parts(batch: Batch, count: int) -> Batch:
     """Cut a batch into parts `[count, n, ...]` such that each device's share is cut and none is sent."""
 
     def cut(array: jax.Array) -> jax.Array:

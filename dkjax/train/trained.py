@@ -11,7 +11,7 @@ from dkjax.files import read_json, write_json
 from dkjax.models.vit import Model
 from dkjax.train.checkpoints import load_params, save_params
 from dkjax.train.mesh import replicated, train_mesh
-from dkjax.train.processes import is_leader, together
+from dkjax.train.processes import leader_does
 
 _MODEL, _PARAMS = "model.json", "params"
 
@@ -40,15 +40,14 @@ def save_trained(folder: Path, trained: Trained) -> None:
         folder: a folder; what an earlier try left of the two is replaced.
         trained: the model.
     """
-    if is_leader():
-        (folder / _MODEL).unlink(missing_ok=True)
+    leader_does(lambda: (folder / _MODEL).unlink(missing_ok=True))
     save_params(folder / _PARAMS, trained.params)
     described = {
         "model": dataclasses.asdict(trained.model),
         "image_shape": list(trained.image_shape),
         "class_names": list(trained.class_names),
     }
-    together(lambda: write_json(folder / _MODEL, described) if is_leader() else None)
+    leader_does(lambda: write_json(folder / _MODEL, described))
 
 
 def load_trained(folder: Path) -> Trained:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,6 +131,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(CONFIG.replace("disposable", "plain-2"))
     compilations = {
         "JAX_PLATFORMS": "cpu",
+        "JAX_ENABLE_COMPILATION_CACHE": "1",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
@@ -155,7 +157,9 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (75, ""), err
-        assert err.splitlines()[-1] == "dkjax: stopped; what was finished is kept, and the same command goes on"
+        assert re.fullmatch(
+            r"dkjax: stopped after step \d+, which is kept; the same command goes on from there", err.splitlines()[-1]
+        )
         assert "Traceback" not in err
         assert not (tmp_path / "run" / "arms" / arm / "run-0" / "result.json").exists()
         assert not (tmp_path / "run" / "results.json").exists()
@@ -164,6 +168,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "plain run 1: finished before, kept" in err
+    assert re.search(r"plain-2 run 1: going on after step \d+ of", err)
     first, second = json.loads(out)["arms"]
     assert (first["name"], second["name"]) == ("plain", "plain-2")
     # Both arms do the same, the second one after a stop in its middle.

@@ -81,7 +81,7 @@ def compiled_once() -> Any:
     """Compile the training once for all simulations of this file: a trainer holds no state."""
     with pytest.MonkeyPatch.context() as patch:
         compiled = functools.cache(lambda text, *rest: make_trainer(TrainConfig.model_validate_json(text), *rest))
-        patch.setattr(simulation, "make_trainer", lambda train, *rest: compiled(train.model_dump_json(), *rest))
+        patch.setattr(simulation, "make_trainer", lambda train, *rest, **_: compiled(train.model_dump_json(), *rest))
         yield
 
 
