@@ -106,12 +106,12 @@ def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_the_package_is_found_or_asked_for(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.path", [])
+    monkeypatch.setattr("sys.path", [])  # whether or not the package is installed here
     with pytest.raises(MissingPackageError, match=r"the source elpv needs elpv-dataset, .* pip install elpv-dataset"):
         open_elpv()
     package = cells.parent / "installed" / "elpv_dataset"
     (package / "data").parent.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError")
     cells.rename(package / "data")
-    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setattr("sys.path", [str(package.parent)])
     assert len(open_elpv()["train"]()[:]["label"]) == 5

@@ -36,11 +36,11 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_package_is_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.path", [])
+    monkeypatch.setattr("sys.path", [])  # whether or not the package is installed here
     with pytest.raises(MissingPackageError, match=r"the source textiles needs conformal-clip-data, .* pip install"):
         open_textiles()
     package = tmp_path / "conformal_clip_data"
     fill(package / "data" / "textile_images" / "simulated")
     (package / "__init__.py").write_text("raise ImportError")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
     assert len(open_textiles()["train"]()) == 6
