@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,19 @@ def cpu_kind() -> str:
         lines = []
     features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
+
+
+def compile_cache(environ: Mapping[str, str]) -> Path:
+    """Return the folder where the commands that train keep compiled programs, if JAX's own settings name none.
+
+    Programs for CPUs use what this CPU can do, and JAX does not ask another one of a shared home for it: each kind of
+    CPU has a folder of its own.
+
+    Args:
+        environ: the environment variables.
+    """
+    caches = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "dkjax" / f"compiled-{cpu_kind()}"
 
 
 def cpu_cores() -> int:

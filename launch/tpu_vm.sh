@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A simulation, or another command of dkjax, on the TPU VM this runs on, all of its chips sharing each batch:
+# A simulation, or another command of dkjax, on the TPU VM this runs on, all of its chips sharing each batch; run on all
+# hosts of a slice (gcloud compute tpus tpu-vm ssh NAME --worker=all --command=...), they join, and write to one --workdir:
 #   bash launch/tpu_vm.sh configs/quickstart.toml [dkjax options...]
 #   bash launch/tpu_vm.sh train run.toml --data plant-a.dkds plant-b.dkds --workdir runs/plants
 #

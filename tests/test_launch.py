@@ -1,17 +1,21 @@
 """The launch scripts, run with stand-ins for the programs of a cluster, and what clusters are told to run."""
 
+import json
 import math
 import os
 import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import typer
 import yaml
+from made_data_sets import digits, encrypted
 
 from dkjax.cli.main import app
 from dkjax.config import load_config
@@ -43,6 +47,79 @@ def test_without_a_configuration_says_how_to_call(script):
     assert done.stderr.startswith("usage: ")
 
 
+# Several processes on one machine
+
+LOCAL = ["bash", str(ROOT / "launch/local.sh")]
+
+
+def test_local_tells_each_process_where_it_stands(stand_ins, tmp_path):
+    told = "$JAX_COORDINATOR_ADDRESS $JAX_NUM_PROCESSES $JAX_LOCAL_DEVICE_IDS $*"
+    stand_ins("dkjax", f'echo "{told}" > {tmp_path}/process-$JAX_PROCESS_ID')
+    done = subprocess.run([*LOCAL, "3", "a.toml", "--set", "b=c d"], env={**stand_ins.env, "DKJAX_PORT": "4711"})
+    assert done.returncode == 0
+    said = {path.name: path.read_text() for path in tmp_path.glob("process-*")}
+    assert said == {f"process-{n}": f"127.0.0.1:4711 3 {n} simulate a.toml --set b=c d\n" for n in range(3)}
+
+
+@pytest.mark.parametrize("wrong", [[], ["2"], ["0", "a.toml"], ["two", "a.toml"], ["a.toml"]])
+def test_local_wants_a_number_of_processes(wrong):
+    done = subprocess.run([*LOCAL, *wrong], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ")
+
+
+@pytest.mark.parametrize(("codes", "expected"), [((0, 0), 0), ((75, 75), 75), ((2, 2), 2), ((75, 4), 4), ((0, 75), 75)])
+def test_local_says_what_became_of_all(codes, expected, stand_ins):
+    stand_ins(
+        "dkjax", f"codes=({' '.join(map(str, codes))}); sleep 0.$JAX_PROCESS_ID; exit ${{codes[$JAX_PROCESS_ID]}}"
+    )
+    done = subprocess.run([*LOCAL, "2", "train", "a.toml"], env={**stand_ins.env, "DKJAX_GRACE": "1"})
+    assert done.returncode == expected
+
+
+def test_local_ends_those_that_wait_for_one_that_failed(stand_ins, tmp_path):
+    stand_ins("dkjax", '[[ $JAX_PROCESS_ID == 1 ]] && exit 1\ntrap "" TERM\nsleep 60 & wait; sleep 60')
+    started = time.monotonic()
+    done = subprocess.run([*LOCAL, "3", "train", "a.toml"], env={**stand_ins.env, "DKJAX_GRACE": "0.2"})
+    assert done.returncode == 1
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_local_passes_signals_on(number, stand_ins, tmp_path):
+    running = f"{tmp_path}/running-$JAX_PROCESS_ID"
+    stand_ins("dkjax", f"trap 'sleep 0.2; exit 75' TERM; touch {running}; while :; do sleep 0.05; done")
+    with subprocess.Popen([*LOCAL, "2", "train", "a.toml"], env=stand_ins.env) as script:
+        until = time.monotonic() + 20
+        while len(list(tmp_path.glob("running-*"))) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        script.send_signal(number)
+        assert script.wait(timeout=20) == 75
+
+
+def test_local_for_real(tmp_path):
+    """Two processes of one CPU device each: they join, train, and one of them prints."""
+    data = encrypted(tmp_path / "a.dkds", digits(16))
+    (tmp_path / "run.toml").write_text(
+        '[model]\nvariant = "mu"\nwidth = 8\nheads = 2\nmlp_dim = 8\n[train]\nepochs = 1\nbatch_size = 8\n'
+    )
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "OMPI_"))},
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": "1",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    command = [*LOCAL, "2", "train", "run.toml", "--data", str(data), "--workdir", "run", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert (results["train"]["steps"], results["device"]["count"]) == (2, 2)
+
+
+# SLURM
+
+
 def test_slurm_passes_arguments_and_exit_code_on(stand_ins, tmp_path):
     stand_ins("dkjax", f'echo "$@" > {tmp_path}/arguments; exit 4')
     done = subprocess.run(["bash", ROOT / "launch/slurm.sbatch", "a.toml", "--set", "b=c d"], env=stand_ins.env)
@@ -54,6 +131,17 @@ def test_slurm_runs_any_command(stand_ins, tmp_path):
     stand_ins("dkjax", f'echo "$@" > {tmp_path}/arguments')
     subprocess.run(["bash", ROOT / "launch/slurm.sbatch", "encrypt", "photos", "--shard", "auto"], env=stand_ins.env)
     assert (tmp_path / "arguments").read_text() == "encrypt photos --shard auto\n"
+
+
+def test_slurm_starts_a_process_for_each_task(stand_ins, tmp_path):
+    stand_ins("dkjax", "exit 1")
+    stand_ins("srun", f'echo "$@" > {tmp_path}/arguments; exit 75')
+    stand_ins("scontrol", f'echo "$@" > {tmp_path}/requeued')
+    env = {**stand_ins.env, "SLURM_NTASKS": "4", "SLURM_JOB_ID": "17"}
+    done = subprocess.run(["bash", ROOT / "launch/slurm.sbatch", "train", "a.toml", "--data", "b.dkds"], env=env)
+    assert done.returncode == 75
+    assert (tmp_path / "arguments").read_text() == "--kill-on-bad-exit=0 dkjax train a.toml --data b.dkds\n"
+    assert (tmp_path / "requeued").read_text() == "requeue 17\n"
 
 
 def test_slurm_tells_in_time_and_may_come_again():
@@ -99,8 +187,12 @@ def check_command(words):
             load_config(ROOT / word)
 
 
-def test_jobset():
-    job_set = yaml.safe_load((ROOT / "launch/jobset.yaml").read_text())
+JOB_SETS = sorted((ROOT / "launch").glob("jobset*.yaml"))
+
+
+@pytest.mark.parametrize("path", JOB_SETS, ids=lambda path: path.stem)
+def test_jobset(path):
+    job_set = yaml.safe_load(path.read_text())
     assert (job_set["apiVersion"], job_set["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
     (replicated,) = job_set["spec"]["replicatedJobs"]
     for name in (job_set["metadata"]["name"], replicated["name"]):
@@ -117,14 +209,36 @@ def test_jobset():
     }
     assert codes == {75: "Ignore", 2: "FailJob", 4: "FailJob"}
     (container,) = pod["containers"]
-    # One process uses all chips of its host, and one host holds the whole topology.
+    # One process uses all chips of its host, and the hosts hold the whole topology.
     chips = math.prod(map(int, pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"].split("x")))
-    assert (replicated["replicas"], job["parallelism"], job["completions"]) == (1, 1, 1)
-    assert container["resources"]["limits"] == container["resources"]["requests"] == {"google.com/tpu": chips}
+    hosts = job["parallelism"]
+    assert (replicated["replicas"], job["completions"]) == (1, hosts)
+    assert container["resources"]["limits"] == container["resources"]["requests"] == {"google.com/tpu": chips // hosts}
+    assert chips % hosts == 0 and (hosts == 1) == (path.stem == "jobset")
+    if hosts > 1:
+        # Where one is lost, all begin again; a mistake ends all.
+        policy = job_set["spec"]["failurePolicy"]
+        assert policy["maxRestarts"] > 0 and job["backoffLimit"] == 0
+        assert policy["rules"] == [{"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}]
     mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounted.keys() == {volume["name"] for volume in pod["volumes"]}
     check_command(container["args"])
     assert container["args"][-1].startswith(f"{mounted['runs']}/")
+
+
+@pytest.mark.parametrize("path", JOB_SETS, ids=lambda path: path.stem)
+def test_the_job_of_a_jobset_follows_the_schema_of_kubernetes(path):
+    (replicated,) = yaml.safe_load(path.read_text())["spec"]["replicatedJobs"]
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "server"},
+        "spec": replicated["template"]["spec"],
+    }
+    kubernetes_validate.validate(job, "1.30", strict=True)
+    job["spec"]["template"]["spec"]["containers"][0]["arguments"] = []
+    with pytest.raises(kubernetes_validate.ValidationError, match="arguments"):
+        kubernetes_validate.validate(job, "1.30", strict=True)
 
 
 def test_image():

@@ -56,7 +56,7 @@ def _lines(facts: "Facts") -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),
         ("devices", f"{devices}; {facts.processes} process" + ("es" if facts.processes > 1 else "")),
         ("cluster", _cluster(facts.cluster)),
-        ("cache", facts.compile_cache or "no compile cache; JAX_COMPILATION_CACHE_DIR=DIR keeps compiled programs"),
+        ("cache", facts.compile_cache or "compiled programs are not kept: JAX_ENABLE_COMPILATION_CACHE is off"),
         ("CPU", f"{facts.cpu_cores} cores, {facts.memory_bytes / (1 << 30):,.1f} GiB of memory, /dev/shm {shm}"),
         (
             "disk",
@@ -70,4 +70,5 @@ def _cluster(cluster: "Cluster | None") -> str:
     if cluster is None:
         return "none"
     index = "" if cluster.index is None else f", this is number {cluster.index}"
-    return f"{cluster.kind}, {cluster.processes or 'unknown number of'} processes{index}"
+    joins = "; dkjax train and simulate join them" if (cluster.processes or 1) > 1 else ""
+    return f"{cluster.kind}, {cluster.processes or 'unknown number of'} processes{index}{joins}"

@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -60,17 +59,12 @@ def parse_watch(profile: str | None, tensorboard: bool) -> "Watch":
 
 
 def _keep_compiled_programs() -> None:
-    """Let JAX keep what it compiled on the disk, unless its own settings say where or that it should not.
-
-    Programs for CPUs use what this CPU can do, and JAX does not ask another one of a shared home for it: each kind of
-    CPU has a folder of its own.
-    """
+    """Let JAX keep what it compiled on the disk, unless its own settings say where or that it should not."""
     import jax
 
     settings: dict[str, object] = jax.config.values
     if settings["jax_compilation_cache_dir"] is None and settings["jax_enable_compilation_cache"]:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(caches / "dkjax" / f"compiled-{machine.cpu_kind()}"))
+        jax.config.update("jax_compilation_cache_dir", str(machine.compile_cache(os.environ)))
 
 
 def _give_stdout_to_results() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dkjax import machine
 from dkjax.train.cluster import Cluster, detect_cluster
+from dkjax.train.joining import says_where
 
 _LOOKED_FOR = (
     "array_record",
@@ -21,6 +22,9 @@ _LOOKED_FOR = (
     "tensorflow",
     "torch",
 )
+
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,9 @@ class Facts:
         cluster: what started this process, if it was a cluster.
         jax_platforms: what JAX_PLATFORMS says, or "".
         threefry_partitionable: whether JAX's random numbers are those that do not depend on the sharding.
-        compile_cache: the folder of JAX's compile cache, if there is one.
+        finds_others: whether the processes of the cluster can find each other.
+        proxies: variables that name a proxy, which processes that look for each other may be led astray by.
+        compile_cache: the folder where the commands that train keep compiled programs; None if that is turned off.
         nvidia: whether there is an NVIDIA GPU, as far as the system knows.
         tpu: whether there is a TPU, likewise.
         modules: packages that matter and can be imported.
@@ -59,6 +65,8 @@ class Facts:
     cluster: Cluster | None = None
     jax_platforms: str = ""
     threefry_partitionable: bool = True
+    finds_others: bool = True
+    proxies: tuple[str, ...] = ()
     compile_cache: str | None = None
     nvidia: bool = False
     tpu: bool = False
@@ -92,9 +100,11 @@ def gather(folder: Path, environ: Mapping[str, str]) -> Facts:
     shm = Path("/dev/shm")
     pod = cluster is not None and cluster.kind == "TPU pod" and (cluster.processes or 1) > 1
     return dataclasses.replace(
-        _jax(start=not pod),
+        _jax(environ, start=not pod),
         versions=machine.versions(),
         cluster=cluster,
+        finds_others=cluster is None or says_where(cluster, environ),
+        proxies=tuple(sorted(name for name in environ if name.lower() in _PROXIES)),
         jax_platforms=environ.get("JAX_PLATFORMS", ""),
         nvidia=Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None,
         tpu=machine.has_tpu(),
@@ -109,7 +119,7 @@ def gather(folder: Path, environ: Mapping[str, str]) -> Facts:
     )
 
 
-def _jax(start: bool) -> Facts:
+def _jax(environ: Mapping[str, str], start: bool) -> Facts:
     """What JAX says of itself."""
     try:
         import jax
@@ -122,11 +132,17 @@ def _jax(start: bool) -> Facts:
             devices=device["count"],
             processes=jax.process_count() if start else 1,
             threefry_partitionable=bool(settings.jax_threefry_partitionable),
-            compile_cache=settings.jax_compilation_cache_dir,
+            compile_cache=_compile_cache(settings, environ),
         )
     except Exception as error:  # whatever keeps JAX from working is what is asked for
         reason = (str(error).splitlines() or [""])[0]
         return Facts(jax_error=f"{type(error).__name__}: {reason}", platform=None, device_kind=None, devices=0)
+
+
+def _compile_cache(settings: Any, environ: Mapping[str, str]) -> str | None:
+    if not settings.jax_enable_compilation_cache:
+        return None
+    return settings.jax_compilation_cache_dir or str(machine.compile_cache(environ))
 
 
 def _nearest(folder: Path) -> Path:

@@ -114,21 +114,26 @@ def threefry_not_partitionable(facts: Facts) -> Finding | None:
 
 
 def processes_on_their_own(facts: Facts) -> Finding | None:
-    """Several processes were started, and none knows of the others."""
+    """Several processes were started, and cannot find each other."""
     cluster = facts.cluster
-    if cluster is None or (cluster.processes or 1) <= facts.processes:
+    if cluster is None or facts.finds_others:
         return None
-    if cluster.kind == "TPU pod":
-        return Finding(
-            "processes_on_their_own",
-            f"this TPU slice has {cluster.processes} hosts, and a training is one process on one host",
-            "take a slice of one host, such as v5litepod-8",
-        )
     return Finding(
         "processes_on_their_own",
-        f"{cluster.kind} started {cluster.processes} processes and JAX knows of {facts.processes}: each would do all "
-        "of the work, and all but one be refused the --workdir",
-        "start one process, such as srun --ntasks=1 dkjax ...; an encryption in shares is a job array",
+        f"{cluster.kind} started {cluster.processes} processes and does not say where process 0 is, as from version 5: "
+        "dkjax train and simulate refuse to begin",
+        "mpirun -x JAX_COORDINATOR_ADDRESS=HOST:PORT ..., HOST being the machine of rank 0; or --num-processes 1",
+    )
+
+
+def proxies_between_processes(facts: Facts) -> Finding | None:
+    """A proxy that processes would ask for each other."""
+    if not facts.proxies or facts.cluster is None or (facts.cluster.processes or 1) < 2:
+        return None
+    return Finding(
+        "proxies_between_processes",
+        f"{' and '.join(facts.proxies)} may keep the {facts.cluster.processes} processes from finding each other",
+        "unset them for the training, or name its machines in no_proxy",
     )
 
 
@@ -193,6 +198,7 @@ TRAPS: tuple[Callable[[Facts], Finding | None], ...] = (
     odd_platforms,
     threefry_not_partitionable,
     processes_on_their_own,
+    proxies_between_processes,
     small_shm,
     disk_nearly_full,
     tfds_packages,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import importlib.util
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -104,7 +105,7 @@ def _join_cluster(
     cluster: Cluster | None, environ: Mapping[str, str], say: Callable[[str], None], wait_seconds: int
 ) -> bool:
     """Join the processes that a cluster started, where it did."""
-    several = cluster is not None and (cluster.processes or 1) > 1
+    several = cluster is not None and ((cluster.processes or 1) > 1 or _kubernetes_tells(cluster))
     # A TPU VM does not tell by its variables whether it is one of several hosts of a slice; JAX asks.
     if not several and not (cluster is None and machine.has_tpu() and environ.get("JAX_PLATFORMS", "tpu") != "cpu"):
         return False
@@ -141,13 +142,29 @@ def _completed(place: Place, cluster: Cluster | None) -> Place:
     return Place(place.coordinator, processes, index)
 
 
+def _kubernetes_tells(cluster: Cluster) -> bool:
+    """Say whether JAX can ask Kubernetes how many pods an indexed Job has: by a package that few images have."""
+    indexed = cluster.kind == "Kubernetes" and cluster.index is not None
+    return indexed and importlib.util.find_spec("kubernetes") is not None
+
+
 def _check_reachable_by_jax(cluster: Cluster, environ: Mapping[str, str]) -> None:
     """Refuse what JAX would not find its way in, and would do alone in every process."""
-    if cluster.kind == "Open MPI" and "OMPI_MCA_orte_hnp_uri" not in environ:
+    if not says_where(cluster, environ):
         raise ConfigError(
-            f"Open MPI started {cluster.processes} processes and, from version 5, does not say where process 0 is: set "
-            "JAX_COORDINATOR_ADDRESS to HOST:PORT on the machine of rank 0, or --num-processes 1 for each on its own"
+            f"{cluster.kind} started {cluster.processes} processes and does not say where process 0 is: set "
+            "JAX_COORDINATOR_ADDRESS to HOST:PORT on its machine, or --num-processes 1 for each on its own"
         )
+
+
+def says_where(cluster: Cluster, environ: Mapping[str, str]) -> bool:
+    """Say whether the processes of a cluster can find each other; those of Open MPI 5 cannot.
+
+    Args:
+        cluster: what started them.
+        environ: the environment variables.
+    """
+    return cluster.kind != "Open MPI" or bool({"OMPI_MCA_orte_hnp_uri", "JAX_COORDINATOR_ADDRESS"} & environ.keys())
 
 
 def _check_free(coordinator: str) -> None:

@@ -34,3 +34,21 @@ def test_a_pod_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(machine, "device", lambda: pytest.fail("JAX was started"))
     facts = gather(tmp_path, {"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "0"})
     assert (facts.platform, facts.jax_error) == (None, None)
+
+
+def test_what_processes_find_on_their_way(tmp_path: Path) -> None:
+    mpi = {"OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_RANK": "1"}
+    proxies = {"http_proxy": "x", "NO_PROXY": "y", "HTTPS_PROXY": "z", "PROXY": "z"}
+    assert gather(tmp_path, proxies).proxies == ("HTTPS_PROXY", "http_proxy")
+    assert not gather(tmp_path, mpi).finds_others
+    assert gather(tmp_path, {**mpi, "JAX_COORDINATOR_ADDRESS": "a:1"}).finds_others
+
+
+def test_where_compiled_programs_are(tmp_path: Path) -> None:
+    assert gather(tmp_path, {}).compile_cache is None  # as `conftest.py` has it
+    jax.config.update("jax_enable_compilation_cache", True)
+    try:
+        cache = gather(tmp_path, {"XDG_CACHE_HOME": str(tmp_path)}).compile_cache
+    finally:
+        jax.config.update("jax_enable_compilation_cache", False)
+    assert cache == str(tmp_path / "dkjax" / f"compiled-{machine.cpu_kind()}")

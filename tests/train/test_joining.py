@@ -87,13 +87,24 @@ def test_on_one_machine_nobody_outside_gets_through(host: str, initialised: list
         (Place("a:1", 2, 2), {}, "--process-id 2 of --num-processes 2: processes are counted from 0"),
         (Place("a:1"), {}, "to join other processes, --num-processes, --process-id must be given too"),
         (Place(processes=2, index=0), {}, "to join other processes, --coordinator must be given too"),
-        (Place(), MPIRUN, "Open MPI started 3 processes and, from version 5, does not say where process 0 is"),
+        (Place(), MPIRUN, "Open MPI started 3 processes and does not say where process 0 is: set JAX_COORDINATOR_ADD"),
     ],
 )
 def test_what_is_refused(place: Place, environ: dict[str, str], text: str, initialised: list) -> None:
     with pytest.raises(ConfigError, match=text):
         join(place, environ)
     assert initialised == []
+
+
+def test_pods_of_a_job(initialised: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JAX asks Kubernetes by a package of its own, where that is installed."""
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.9", "JOB_COMPLETION_INDEX": "1"}
+    monkeypatch.setattr(joining.importlib.util, "find_spec", lambda name: None)
+    assert join(Place(), pod) is False
+    assert initialised == []
+    monkeypatch.setattr(joining.importlib.util, "find_spec", lambda name: name == "kubernetes")
+    assert join(Place(), {"KUBERNETES_SERVICE_HOST": "10.0.0.9"}) is False
+    assert join(Place(), pod) is True
 
 
 def test_a_port_that_is_taken(initialised: list) -> None:
