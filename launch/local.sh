@@ -28,25 +28,29 @@ done
 trap 'kill -TERM "${running[@]}" 2>/dev/null' TERM INT
 
 outcome=0
+failed_at=
 while ((${#running[@]})); do
-    wait -n -p ended "${running[@]}"
-    code=$?
-    if [[ -z ${ended:-} ]]; then
-        continue # a trapped signal has ended the wait
-    fi
     left=()
     for process in "${running[@]}"; do
-        [[ $process == "$ended" ]] || left+=("$process")
+        if kill -0 "$process" 2>/dev/null; then
+            left+=("$process")
+            continue
+        fi
+        wait "$process"
+        code=$?
+        # What the first one says counts, unless it was only stopped and another one fails.
+        if ((outcome == 0 || outcome == 75)) && ((code != 0)); then
+            outcome=$code
+        fi
+        if ((code != 0 && code != 75)); then
+            failed_at=${failed_at:-$SECONDS}
+        fi
     done
     running=("${left[@]}")
-    # What the first one says counts, unless it was only stopped and another one fails.
-    if ((outcome == 0 || outcome == 75)) && ((code != 0)); then
-        outcome=$code
-    fi
-    if ((code != 0 && code != 75 && ${#running[@]})); then
-        # The others say what is wrong themselves, if they know; what they wait for will not come.
-        sleep "${DKJAX_GRACE:-10}"
+    # The others say what is wrong themselves, if they know; what they wait for will not come.
+    if [[ -n $failed_at ]] && ((${#running[@]} && SECONDS - failed_at >= ${DKJAX_GRACE:-10})); then
         kill -KILL "${running[@]}" 2>/dev/null
     fi
+    sleep 0.1
 done
 exit "$outcome"

@@ -80,7 +80,7 @@ def test_local_says_what_became_of_all(codes, expected, stand_ins):
 def test_local_ends_those_that_wait_for_one_that_failed(stand_ins, tmp_path):
     stand_ins("dkjax", '[[ $JAX_PROCESS_ID == 1 ]] && exit 1\ntrap "" TERM\nsleep 60 & wait; sleep 60')
     started = time.monotonic()
-    done = subprocess.run([*LOCAL, "3", "train", "a.toml"], env={**stand_ins.env, "DKJAX_GRACE": "0.2"})
+    done = subprocess.run([*LOCAL, "3", "train", "a.toml"], env={**stand_ins.env, "DKJAX_GRACE": "0"})
     assert done.returncode == 1
     assert time.monotonic() - started < 20
 
