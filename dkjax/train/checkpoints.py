@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from dkjax.errors import DataError
+from dkjax.train.full_disk import full_disk_is_an_os_error, quiet_about_full_disk, require_room
 
 
 def save_params(path: Path, params: Any) -> None:
@@ -14,10 +15,14 @@ def save_params(path: Path, params: Any) -> None:
     Args:
         path: the folder; one that is there already is replaced.
         params: a pytree of arrays.
+
+    Raises:
+        OSError: the disk is full.
     """
     import orbax.checkpoint as ocp
 
-    with ocp.StandardCheckpointer() as checkpointer:
+    require_room(path, params)
+    with quiet_about_full_disk(), full_disk_is_an_os_error(), ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path.absolute(), params, force=True)
 
 

@@ -5,6 +5,7 @@ state. What is written once is written by the leader, process 0. Alone, everythi
 """
 
 import contextlib
+import errno
 import itertools
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -103,13 +104,18 @@ def others_may_go() -> Iterator[None]:
         ) from error
 
 
+def _exit_code(error: Exception) -> int:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return StoppedError.exit_code if full else getattr(error, "exit_code", 1)
+
+
 def _gathered(error: Exception | None) -> list[tuple[int, str]]:
     """Exchange errors: for each process the exit code, 0 where all is well, and the text."""
     from jax.experimental import multihost_utils
 
     note = np.zeros(_TEXT_BYTES + 1, np.uint8)
     if error is not None:
-        note[0] = getattr(error, "exit_code", 1)
+        note[0] = _exit_code(error)
         text = str(error).encode()[:_TEXT_BYTES]
         note[1 : 1 + len(text)] = np.frombuffer(text, np.uint8)
     notes = multihost_utils.process_allgather(note)

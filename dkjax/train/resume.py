@@ -2,11 +2,9 @@
 
 import contextlib
 import dataclasses
-import errno
 import functools
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -15,6 +13,7 @@ import numpy as np
 
 from dkjax.errors import ConfigError, DataError, DkjaxError, StoppedError
 from dkjax.files import read_json, sha256_of, write_json
+from dkjax.train.full_disk import full_disk_is_an_os_error, quiet_about_full_disk, require_room
 from dkjax.train.metrics import Progress
 from dkjax.train.processes import is_leader, leader_does, leaders, together
 from dkjax.train.state import TrainState
@@ -106,14 +105,16 @@ class Checkpoints:
         self._warn = warn
         self._keep_best = best
         self._best: int | None = None
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Checkpoints":
+        self._stack.enter_context(quiet_about_full_disk())
         return self
 
     def __exit__(self, *_: object) -> None:
         # Only a manager that was asked for is there to be closed, which waits for what it is writing.
-        if "_manager" in self.__dict__:
-            with _full_disk_is_said():
+        with self._stack, full_disk_is_an_os_error():
+            if "_manager" in self.__dict__:
                 self._manager.close()
 
     def newest(self, like: TrainState) -> tuple[TrainState, History] | None:
@@ -170,7 +171,7 @@ class Checkpoints:
         """Stop if that is asked for, with a checkpoint; arguments and errors as for `after_step`."""
         if self._stop_asked():
             self._save(step, state, history())
-            with _full_disk_is_said():
+            with full_disk_is_an_os_error():
                 self._manager.wait_until_finished()
             raise StoppedError(f"stopped after step {step}, which is kept; the same command goes on from there")
 
@@ -182,14 +183,15 @@ class Checkpoints:
             return
         accuracies = [(next(iter(point["test_accuracy"].values()), 0.0), point["step"]) for point in history.curve]
         self._best = max(accuracies)[1] if accuracies and self._keep_best else None
-        with _full_disk_is_said():
+        with full_disk_is_an_os_error():
             # One is written at a time; `_write_checksums` is called for the one before until it is finished.
             self._manager.wait_until_finished()
+        leader_does(lambda: require_room(self._folder, state))
         self._saving = step
         told = {"run": self._run, "step": step, **dataclasses.asdict(history)}
         told["unreported"] = [{name: float(value) for name, value in one.items()} for one in history.unreported]
         args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), history=ocp.args.JsonSave(told))
-        with _full_disk_is_said():
+        with full_disk_is_an_os_error():
             self._manager.save(step, args=args, force=True)
 
     @_damage_is_a_data_error
@@ -260,18 +262,6 @@ class NoCheckpoints(Checkpoints):
         """Stop if that is asked for."""
         if self._stop_asked():
             raise StoppedError("stopped; finished runs are kept, and the same command begins this one anew")
-
-
-@contextlib.contextmanager
-def _full_disk_is_said() -> Iterator[None]:
-    """Turn what Orbax and TensorStore raise when there is no room into what Python raises."""
-    try:
-        yield
-    except Exception as error:  # an XlaRuntimeError, a ValueError, an OSError; it is the text that tells
-        for code in (errno.ENOSPC, errno.EDQUOT):
-            if os.strerror(code) in str(error):
-                raise OSError(code, os.strerror(code)) from error
-        raise
 
 
 def _checksums(folder: Path) -> dict[str, str]:

@@ -154,3 +154,38 @@ def test_stopped_in_every_phase(
     assert f"going on after step {stopped[1]} of {STEPS}" in errors
     assert ended(workdir) == uninterrupted[0]
     print(phase, "stopped after", stopped[1])
+
+
+def test_a_disk_that_is_full(folder: Path, uninterrupted: tuple[dict[str, Any], float], tmp_path: Path) -> None:
+    """On a file system of a few megabytes, in a mount namespace of the test's own."""
+    (tmp_path / "disk").mkdir()
+    small = tmp_path / "run.sh"
+    small.write_text(
+        f"""
+mount -t tmpfs -o size=3m tmpfs {tmp_path / "disk"} || exit 99
+"$@"; echo "code $?" >&2
+mount -o remount,size=100m {tmp_path / "disk"}
+"$@"; echo "code $?" >&2
+cp -r {tmp_path / "disk" / "run"} {tmp_path}
+"""
+    )
+    command = [sys.executable, "-c", PROGRAM, "never", "train", "run.toml", "--data", "a.dkds", "b.dkds"]
+    command += ["--test", "digits", "--workdir", str(tmp_path / "disk" / "run"), "--json"]
+    kept = ["--set", "train.keep_checkpoints=100"]
+    ran = subprocess.run(
+        ["unshare", "-rm", "sh", str(small), *command, *kept],
+        cwd=folder,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode != 0:
+        pytest.skip(f"this system does not let the test mount a small disk: {ran.stderr.strip()}")
+    first, _, second = ran.stderr.partition("code 75")
+    assert first.splitlines()[-1].startswith("dkjax: the disk is full; what was finished is kept: make room")
+    assert "Traceback" not in first
+    assert "going on after step" in second and "code 0" in second
+    expected = uninterrupted[0]
+    found = ended(tmp_path / "run")
+    assert (found["params"], found["metrics"]) == (expected["params"], expected["metrics"])

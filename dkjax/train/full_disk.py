@@ -1,0 +1,70 @@
+"""What Orbax and TensorStore make of a full disk, turned into what Python makes of it."""
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_SLACK = 1 << 20
+"""Bytes of names, shapes and indices beside the arrays."""
+
+
+def require_room(folder: Path, tree: Any) -> None:
+    """Refuse to begin what would not fit on the disk: in the middle of it, Orbax's threads fall over each other.
+
+    Args:
+        folder: below which arrays are to be written; it need not exist.
+        tree: the arrays.
+
+    Raises:
+        OSError: ENOSPC, there is less than they take.
+    """
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _SLACK
+    held = next(path for path in (folder, *folder.parents) if path.is_dir())
+    if shutil.disk_usage(held).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+@contextlib.contextmanager
+def full_disk_is_an_os_error() -> Iterator[None]:
+    """Let a full disk be an `OSError` with its number, whatever it is raised as.
+
+    Raises:
+        OSError: with ENOSPC or EDQUOT.
+    """
+    try:
+        yield
+    except Exception as error:
+        code = _full_disk(error)
+        if code is None:
+            raise
+        raise OSError(code, os.strerror(code)) from error
+
+
+@contextlib.contextmanager
+def quiet_about_full_disk() -> Iterator[None]:
+    """Keep Orbax's threads from logging at length what is raised where they are waited for."""
+    logger = logging.getLogger("absl")
+    logger.addFilter(_tells_of_something_else)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_tells_of_something_else)
+
+
+def _tells_of_something_else(record: logging.LogRecord) -> bool:
+    return not record.exc_info or _full_disk(record.exc_info[1]) is None
+
+
+def _full_disk(error: BaseException | None) -> int | None:
+    """Return the number of the system's error if an exception means that there is no room.
+
+    It may be a `JaxRuntimeError`, a `ValueError` or an `OSError`; it is the text that tells.
+    """
+    return next((code for code in (errno.ENOSPC, errno.EDQUOT) if os.strerror(code) in str(error)), None)
