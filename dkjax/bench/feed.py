@@ -10,13 +10,12 @@ import jax
 import numpy as np
 
 from dkjax import machine
+from dkjax.bench.random_data_set import write_random
 from dkjax.bench.timing import Timing, take_turns
-from dkjax.cipher import schemes
 from dkjax.data.pool import Pool
 from dkjax.data.sampling import StepOrder, uniform_order
 from dkjax.data.source import Records
-from dkjax.data.store import EncryptedDataSet, layout, open_data_set, open_writer
-from dkjax.data.store.manifest import describe
+from dkjax.data.store import EncryptedDataSet, layout
 from dkjax.errors import ConfigError
 
 IMAGES = {32: 100_000, 224: 5_000}
@@ -153,28 +152,24 @@ def _write(case: Case, folder: Path) -> tuple[EncryptedDataSet, Any]:
     from array_record.python.array_record_data_source import ArrayRecordDataSource
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    block_size = 4 if case.size < 64 else 16
-    description = describe(schemes.disposable(block_size), case.shape, [str(label) for label in range(10)])
-    random = np.random.default_rng(0)
-    files = []
-    path = folder / f"records{layout.SUFFIX}"
-    opened = open_writer(
-        path, description, client=None, num_items=case.images, shard_images=case.shard_images, request={}
+    files: list[str] = []
+
+    def write_records(shard: Records) -> None:
+        files.append(str(folder / f"{len(files)}.array_record"))
+        # Random bytes do not compress, and to try costs ArrayRecord time.
+        to = ArrayRecordWriter(files[-1], "group_size:1,uncompressed")
+        for one, its_label in zip(shard["image"], shard["label"].astype("<i4"), strict=True):
+            to.write(one.tobytes() + its_label.tobytes())
+        to.close()
+
+    data_set = write_random(
+        folder / f"records{layout.SUFFIX}",
+        case.shape,
+        case.images,
+        block_size=4 if case.size < 64 else 16,
+        also=write_records,
     )
-    with opened as writer:
-        for number in range(writer.num_shards):
-            count = len(writer.items_of(number))
-            image = random.integers(0, 256, (count, *case.shape), np.uint8)
-            label = random.integers(0, 10, count, np.int32)
-            writer.add(number, {"image": image, "label": label})
-            files.append(str(folder / f"{number}.array_record"))
-            # Random bytes do not compress, and to try costs ArrayRecord time.
-            to = ArrayRecordWriter(files[-1], "group_size:1,uncompressed")
-            for one, its_label in zip(image, label.astype("<i4"), strict=True):
-                to.write(one.tobytes() + its_label.tobytes())
-            to.close()
-        writer.commit()
     array_record = ArrayRecordDataSource(files)
     for index in range(case.images):
         array_record[index]
-    return open_data_set(path), array_record
+    return data_set, array_record

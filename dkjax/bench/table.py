@@ -91,6 +91,21 @@ def print_photos(result: dict[str, Any]) -> None:
     _print_table(console, title, ("images/s", "times\ndecoding", *_TIMES), rows)
 
 
+def print_training(result: dict[str, Any]) -> None:
+    """Print what `measure_training` returned."""
+    console = _console()
+    console.print(_machine(result))
+    rows = [
+        (row["name"], _number(row["images_per_second"]), f"{row['times_the_one_before']:.3f}", *_times(row))
+        for row in result["contenders"]
+    ]
+    title = (
+        f"{result['steps']} steps of {result['batch']} images of {result['size']} px, {result['dtype']}; "
+        f"{result['parameters'] / 1e6:.2f} M parameters, checkpoints of {result['checkpoint_bytes'] / 1e6:,.1f} MB"
+    )
+    _print_table(console, title, ("images/s", "times the\none before", *_TIMES), rows)
+
+
 _SHARES = ("of\ndevice\ncopy", "of\nhost\ncopy")
 _TIMES = ("median\nms", "fastest\nms", "first\ncall s")
 _LEFT_OUT_FIRST = (_TIMES[2], _SHARES[1], _TIMES[1], _SHARES[0], _TIMES[0])

@@ -1,4 +1,4 @@
-"""`dkjax bench`: what encryption and feeding cost on this machine."""
+"""`dkjax bench`: what encryption, feeding and training cost on this machine."""
 
 import json
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.memory import keep_freed_memory
 
-bench = typer.Typer(help="Measure what encryption and feeding cost on this machine.", no_args_is_help=True)
+bench = typer.Typer(help="Measure what encryption, feeding and training cost on this machine.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of the tables.")]
 
@@ -134,6 +134,33 @@ def photos(
         typer.echo(json.dumps(result))
     else:
         table.print_photos(result)
+
+
+@bench.command()
+@for_people
+def train(
+    context: typer.Context,
+    variant: Annotated[
+        str | None,
+        typer.Option(help="A ViT on 224 px; B on a GPU or TPU, elsewhere the small one of the quickstart on 32 px."),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images of a step; 256 on a GPU or TPU, else 64.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of a run.")] = 100,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each contender.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Measure training fed from an encrypted data set, and with a checkpoint on its way, beside training alone.
+
+    Writes the data set and the checkpoints into a temporary folder.
+    """
+    from dkjax.bench import measure_training, table, training
+
+    keep_freed_memory()
+    result = measure_training(training.workload(variant, batch), steps=steps, rounds=repeats, say=_say)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        table.print_training(result)
 
 
 def _say(text: str) -> None:

@@ -13,6 +13,7 @@ from dkjax.cli.main import app
 ENCRYPT = ["bench", "encrypt", "--quick", "--size", "32", "--batch", "2", "--repeats", "1"]
 FEED = ["bench", "feed", "--size", "32", "--batch", "4", "--images", "30", "--repeats", "1"]
 PHOTOS = ["bench", "photos", "--images", "4", "--size", "32", "--repeats", "1"]
+TRAIN = ["bench", "train", "--batch", "4", "--steps", "2", "--repeats", "1"]
 STEP = ["bench", "step", "--variant", "mu", "--size", "32", "--batch", "2", "--repeats", "1"]
 
 
@@ -21,18 +22,18 @@ def ran() -> Iterator[dict[str, Any]]:
     """Each command with --json, and without on the same measurement."""
     handler = signal.getsignal(signal.SIGTERM)
     results = {}
-    for name, arguments in (("encrypt", ENCRYPT), ("step", STEP), ("feed", FEED), ("photos", PHOTOS)):
+    for name, arguments in (("encrypt", ENCRYPT), ("step", STEP), ("feed", FEED), ("photos", PHOTOS), ("train", TRAIN)):
         results[name, True] = CliRunner().invoke(app, [*arguments, "--json"])
         with pytest.MonkeyPatch.context() as patch:
             measured = json.loads(results[name, True].stdout)
-            for measure in ("measure_encryption", "measure_step", "measure_feed", "measure_photos"):
-                patch.setattr(f"dkjax.bench.{measure}", lambda *args, measured=measured, **settings: measured)
+            for measure in ("encryption", "step", "feed", "photos", "training"):
+                patch.setattr(f"dkjax.bench.measure_{measure}", lambda *args, measured=measured, **settings: measured)
             results[name, False] = CliRunner().invoke(app, arguments)
     yield results
     signal.signal(signal.SIGTERM, handler)
 
 
-@pytest.mark.parametrize("name", ["encrypt", "step", "feed", "photos"])
+@pytest.mark.parametrize("name", ["encrypt", "step", "feed", "photos", "train"])
 def test_json_is_one_object(ran: dict, name: str) -> None:
     result = ran[name, True]
     assert (result.exit_code, result.exception) == (0, None), result.stderr
@@ -40,7 +41,7 @@ def test_json_is_one_object(ran: dict, name: str) -> None:
     assert json.loads(result.stdout)["bench"] == name
 
 
-@pytest.mark.parametrize("name", ["encrypt", "step", "feed", "photos"])
+@pytest.mark.parametrize("name", ["encrypt", "step", "feed", "photos", "train"])
 def test_tables_fit_a_hundred_columns(ran: dict, name: str) -> None:
     result = ran[name, False]
     assert (result.exit_code, result.exception) == (0, None), result.stderr
