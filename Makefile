@@ -28,7 +28,7 @@ test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
 test-extra: $(EXTRA_VENV)/.dev
-	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "torch or tpu or samples"
+	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or tpu or samples) and not slow"
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -42,8 +42,9 @@ class Plan:
         output_bytes: what a step returns and does not write over its arguments.
         program_bytes: the machine code.
         memory_bytes: what there is; None where it is not known.
-        flops: floating point operations.
-        accessed_bytes: read and written.
+        flops: floating point operations. The compiler counts the loop of `train.accumulate` once; here it counts as
+            often as it runs, and the optimizer, a small part, with it.
+        accessed_bytes: read and written, likewise.
         least_seconds: below this no step can be, by the chip's arithmetic and memory bandwidth; None for devices
             that are not in `dkjax.train.chips.CHIPS`.
         estimated_seconds: the compiler's own estimate of a step; None where it makes none. Neither number knows
@@ -126,13 +127,15 @@ def plan_training(
         found_out = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".")
         raise ConfigError(
             f"a step of train.batch_size={config.batch_size} does not fit into {len(found)} x {found[0].device_kind}: "
-            f"choose a smaller batch, more devices, or model.dtype=bfloat16 (compiler: {found_out})"
+            "choose a smaller batch, more devices, model.dtype=bfloat16, model.remat, train.accumulate or train.fsdp "
+            f"(compiler: {found_out})"
         ) from None
     seconds = time.perf_counter() - started
     memory: Any = compiled.memory_analysis()
     costs: Any = compiled.cost_analysis()
     chip = chip_of(found[0])
-    estimated = costs.get("optimal_seconds", 0)
+    flops, accessed = costs["flops"] * config.accumulate, costs["bytes accessed"] * config.accumulate
+    estimated = costs.get("optimal_seconds", 0) * config.accumulate
     return Plan(
         device_kind=found[0].device_kind,
         devices=len(found),
@@ -144,9 +147,9 @@ def plan_training(
         output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
         program_bytes=memory.generated_code_size_in_bytes,
         memory_bytes=chip.memory_bytes if chip else _memory(found[0]),
-        flops=costs["flops"],
-        accessed_bytes=costs["bytes accessed"],
-        least_seconds=max(costs["flops"] / chip.flops, costs["bytes accessed"] / chip.bandwidth) if chip else None,
+        flops=flops,
+        accessed_bytes=accessed,
+        least_seconds=max(flops / chip.flops, accessed / chip.bandwidth) if chip else None,
         # The sum is negative where the compiler has no time for some of the operations; then it means nothing.
         estimated_seconds=estimated if estimated > 0 else None,
         collectives=collectives_of(compiled),

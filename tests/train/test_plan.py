@@ -8,6 +8,7 @@ from dkjax.config import TrainConfig
 from dkjax.errors import ConfigError
 from dkjax.models.vit import vit
 from dkjax.train.loop import make_trainer
+from dkjax.train.mesh import batch_sharding
 from dkjax.train.plan import Plan, plan_training
 
 MODEL = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=8)
@@ -24,6 +25,8 @@ def test_is_the_program_that_trains(planned: Plan) -> None:
     key = jax.random.key(0)
     state = trainer.start(MODEL.init(key, SHAPE))
     batch = {"image": np.zeros((8, *SHAPE), np.uint8), "label": np.zeros(8, np.int32)}
+    batch = jax.device_put(batch, batch_sharding(trainer.mesh))
+    key = trainer.everywhere(key)
     compiled = trainer.train_step.lower(state, batch, key).compile()
     costs, memory = compiled.cost_analysis(), compiled.memory_analysis()
     assert (planned.flops, planned.accessed_bytes) == (costs["flops"], costs["bytes accessed"])
@@ -63,3 +66,19 @@ def test_what_does_not_fit() -> None:
         plan_training(TrainConfig(batch_size=6), MODEL, SHAPE)
     with pytest.raises(ConfigError, match="patch_size=4 does not divide"):
         plan_training(CONFIG, MODEL, (8, 10, 3))
+
+
+def test_a_batch_in_parts_is_the_same_work_in_less_memory() -> None:
+    """The compiler counts what is in a loop once."""
+    model = vit("mu", patch_size=4, num_classes=3, width=64, heads=2, mlp_dim=256)
+    whole, parts = (plan_training(TrainConfig(batch_size=256, accumulate=k), model, SHAPE) for k in (1, 4))
+    assert parts.flops == pytest.approx(whole.flops, rel=0.2)
+    assert parts.temporary_bytes < 0.7 * whole.temporary_bytes
+    assert whole.collectives == parts.collectives == {"all-reduce": 1}
+
+
+def test_a_divided_state() -> None:
+    model = vit("mu", patch_size=4, num_classes=3, width=64, heads=2, mlp_dim=256)
+    whole, divided = (plan_training(TrainConfig(batch_size=8, fsdp=fsdp), model, SHAPE) for fsdp in (1, 4))
+    assert divided.argument_bytes < 0.6 * whole.argument_bytes
+    assert divided.collectives["all-gather"] >= 1
