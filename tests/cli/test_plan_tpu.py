@@ -59,24 +59,28 @@ def test_recipes(
     assert planned["collectives"].keys() == {"all-reduce"}
 
 
-def planned(*overrides: str) -> Any:
-    """A ViT-Ti/16 of four blocks on four chips."""
+def planned(*overrides: str, shape: str = "112,112,3") -> Any:
+    """A network of the CIFAR-10 recipe, changed, on four chips."""
     config = str(ROOT / "configs" / "cifar10_vit_b16_disposable.toml")
-    smaller = ("model.variant=Ti", "model.depth=4", "train.batch_size=256")
-    changed = [part for override in (*smaller, *overrides) for part in ("--set", override)]
-    result = run(config, "--topology", "v5e:2x2", "--image-shape", "112,112,3", "--classes", "10", "--json", *changed)
+    changed = [part for override in overrides for part in ("--set", override)]
+    result = run(config, "--topology", "v5e:2x2", "--image-shape", shape, "--classes", "10", "--json", *changed)
     assert (result.exit_code, result.exception) == (0, None), result.stderr
     return json.loads(result.stdout)
 
 
-def test_a_divided_state_and_activations_computed_again() -> None:
-    whole, divided, again = planned(), planned("train.fsdp=4"), planned("train.fsdp=4", "model.remat=true")
+def test_a_divided_state() -> None:
+    smaller = ("model.variant=Ti", "model.depth=2")
+    whole, divided = planned(*smaller), planned(*smaller, "train.fsdp=4")
     assert divided["argument_bytes"] < 0.5 * whole["argument_bytes"]
-    assert again["temporary_bytes"] < 0.9 * divided["temporary_bytes"]
     # Parameters are gathered, gradients summed and divided, in rings where the compiler likes; nothing is reshuffled.
-    for plan in (divided, again):
-        assert plan["collectives"].keys() <= {"all-gather", "all-reduce", "reduce-scatter", "collective-permute"}
-        assert plan["collectives"]["all-gather"] >= 1
+    assert divided["collectives"].keys() <= {"all-gather", "all-reduce", "reduce-scatter", "collective-permute"}
+    assert divided["collectives"]["all-gather"] >= 1
+
+
+@pytest.mark.slow
+def test_activations_computed_again() -> None:
+    kept, again = (planned("model.depth=4", f"model.remat={how}", shape="224,224,3") for how in ("false", "true"))
+    assert again["temporary_bytes"] < 0.7 * kept["temporary_bytes"]
 
 
 def test_sixteen_chips_and_what_does_not_fit() -> None:
