@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from made_data_sets import digits, encrypted
 
+from dkjax.collaborative import simulate
+from dkjax.config import load_config
 from dkjax.data.place import own_rows
 from dkjax.train.mesh import batch_sharding, train_mesh
 from dkjax.train.metrics import MEASURED
@@ -177,6 +179,53 @@ def test_stopped_and_gone_on_with_by_one(setup: Setup, alone: Path, tmp_path: Pa
     assert code == 0, told
     assert f"going on after step {stopped_at} of {STEPS}" in told
     assert_same_training(tmp_path / "run", alone)
+
+
+SIMULATION = """
+[data]
+source = "digits"
+image_size = 16
+train_images = 48
+test_images = 24
+[clients]
+count = 2
+[keys]
+mode = "reproducible"
+seed = 0
+[scheme]
+block_size = 8
+[store]
+on_disk = true
+[model]
+variant = "mu"
+[train]
+epochs = 1
+batch_size = 8
+evaluations = 1
+[[arms]]
+name = "disposable"
+"""
+
+
+def test_a_simulation(tmp_path: Path) -> None:
+    """Both encrypt alike, one writes the data sets, and all train from them."""
+    (tmp_path / "run.toml").write_text(SIMULATION)
+    told = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2"]
+    program = [sys.executable, "-c", "from dkjax.cli.main import main; main()", "simulate", str(tmp_path / "run.toml")]
+    command = [*program, "--workdir", str(tmp_path / "run"), "--json", *told]
+    processes = [started([*command, "--process-id", str(index)], environment(devices=2)) for index in (0, 1)]
+    leader, other = ended(*processes)
+    assert (leader[0], other[0], other[1]) == (0, 0, ""), leader[2] + other[2]
+    [arm] = json.loads(leader[1])["arms"]
+    [alone] = simulate(load_config(tmp_path / "run.toml"), tmp_path / "alone")["arms"]
+    for name in ("upload_bytes", "ssim", "key_space_bits", "keys"):
+        assert arm[name] == alone[name]
+    for name in ("plain", "fresh_key"):
+        assert arm["test_accuracy"][name]["mean"] == pytest.approx(alone["test_accuracy"][name]["mean"], abs=2 / 24)
+    assert_same_training(tmp_path / "run/arms/disposable/run-0", tmp_path / "alone/arms/disposable/run-0")
+    uploads = sorted(path.name for path in (tmp_path / "run/arms/disposable/run-0/uploads").iterdir())
+    assert uploads == ["client-1-round-1.dkds", "client-2-round-1.dkds"]
+    assert (tmp_path / "run/figures/accuracy.png").exists()
 
 
 def test_one_mistake_ends_all(setup: Setup, tmp_path: Path) -> None:

@@ -322,10 +322,10 @@ def test_stopped_again_and_again(every: int, data: tuple[Path, ...], tmp_path: P
     assert ended(tmp_path / "parts") == ended(tmp_path / "whole")
 
 
-def stopped(workdir: Path, data: tuple[Path, ...], after: int) -> None:
+def stopped(workdir: Path, data: tuple[Path, ...], after: int, **train: Any) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
         stopping_at(1 + after, patch)
-        run(workdir, data)
+        run(workdir, data, **train)
 
 
 def test_a_damaged_newest_checkpoint_costs_no_more_than_its_steps(
@@ -372,6 +372,25 @@ def test_on_another_number_of_devices(uninterrupted: Path, data: tuple[Path, ...
     losses = [[line["loss"] for line in ended(path)["metrics"] if "loss" in line] for path in (tmp_path, uninterrupted)]
     # Another order of the records would differ in the first digits.
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (4, 1)])
+def test_divided_in_another_way(
+    before: int,
+    after: int,
+    uninterrupted: Path,
+    data: tuple[Path, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """How the state lies on the devices is no part of what is asked for."""
+    monkeypatch.setattr("dkjax.train.mesh._WORTH_DIVIDING", 1)
+    stopped(tmp_path, data, after=5, fsdp=before)
+    observer = Recorder()
+    run(tmp_path, data, observer, fsdp=after)
+    assert observer.notes[-1] == f"going on after step 5 of {STEPS}"
+    one, other = (load_trained(workdir).params for workdir in (tmp_path, uninterrupted))
+    jax.tree.map(lambda *pair: np.testing.assert_allclose(*pair, atol=5e-4), one, other)
 
 
 def test_no_checkpoint_of_a_diverged_training(data: tuple[Path, ...], tmp_path: Path) -> None:
