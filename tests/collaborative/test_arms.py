@@ -85,8 +85,8 @@ def test_rounds_uploads_and_views(kind: str, rounds: int) -> None:
             np.testing.assert_array_equal(sent.pool[:]["label"], client.records["label"])
             assert np.array_equal(sent.pool[:]["image"], client.records["image"]) == (kind == "plain")
         for view, records in this_round.test_views.items():
-            np.testing.assert_array_equal(records["label"], TEST["label"])
-            assert np.array_equal(records["image"], TEST["image"]) == (view == "plain")
+            np.testing.assert_array_equal(records[:]["label"], TEST["label"])
+            assert np.array_equal(records[:]["image"], TEST["image"]) == (view == "plain")
     params = object()
     assert all(this_round.adapt(params) is params for this_round in arrived)
 
@@ -129,7 +129,7 @@ def test_disposable_keys_are_gone_when_a_round_arrives(given: list[Given]) -> No
     assert all(key.array.is_deleted() for key in given)
     every = np.concatenate([key.words for key in given])
     assert len(np.unique(every, axis=0)) == len(every) == 7 + 2 * 8
-    assert_encrypted_with(given[0].again(), first.test_views["fresh_key"]["image"], TEST)
+    assert_encrypted_with(given[0].again(), first.test_views["fresh_key"][:]["image"], TEST)
     for keys_of_round, this_round in ((given[1:3], first), (given[3:5], second)):
         for key, sent, client in zip(keys_of_round, this_round.uploads, CLIENTS, strict=True):
             assert_encrypted_with(key.again(), sent.pool[:]["image"], client.records)
@@ -155,8 +155,8 @@ def test_same_key_is_the_shared_key(given: list[Given]) -> None:
     (this_round,) = begin("shared_key")
     fresh, shared = (key.again() for key in given)
     assert shared.shape == ()
-    assert_encrypted_with(shared, this_round.test_views["same_key"]["image"], TEST)
-    assert_encrypted_with(fresh, this_round.test_views["fresh_key"]["image"], TEST)
+    assert_encrypted_with(shared, this_round.test_views["same_key"][:]["image"], TEST)
+    assert_encrypted_with(fresh, this_round.test_views["fresh_key"][:]["image"], TEST)
     for sent, client in zip(this_round.uploads, CLIENTS, strict=True):
         assert_encrypted_with(shared, sent.pool[:]["image"], client.records)
 
@@ -168,7 +168,7 @@ def test_same_key_takes_the_clients_in_turn(given: list[Given]) -> None:
         assert key.shape == ()
         assert_encrypted_with(key, sent.pool[:]["image"], client.records)
         assert_encrypted_with(
-            key, this_round.test_views["same_key"]["image"][turn::2], take(TEST, slice(turn, None, 2))
+            key, this_round.test_views["same_key"][:]["image"][turn::2], take(TEST, slice(turn, None, 2))
         )
 
 
