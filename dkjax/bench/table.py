@@ -49,13 +49,26 @@ def print_step(result: dict[str, Any]) -> None:
     """Print what `measure_step` returned."""
     console = _console()
     console.print(_machine(result))
-    rows = [(row["name"], f"{row['images_per_second']:,.1f}", *_times(row)) for row in result["rows"]]
-    title = f"ViT-{result['variant']}, {result['dtype']}, {result['size']} px, {result['batch']} images a step"
-    _print_table(console, title, ("images/s", *_TIMES), rows)
-    console.print(
-        f"Encryption is {result['share_by_difference']:.1%} of the plain step by the difference of the two steps, "
-        f"{result['share_alone']:.1%} by itself.",
-    )
+    for case in result["cases"]:
+        headings, rows = ["images/s", *_TIMES], []
+        peak_known = any(row["of_peak"] is not None for row in case["rows"])
+        if peak_known:
+            headings.insert(1, "of\npeak")
+        for row in case["rows"]:
+            of_peak = "" if row["of_peak"] is None else f"{row['of_peak']:.0%}"
+            numbers = (f"{row['images_per_second']:,.1f}", *([of_peak] if peak_known else []), *_times(row))
+            rows.append((row["name"], *numbers))
+        title = f"ViT-{result['variant']}, {result['dtype']}, {result['size']} px, {case['batch']} images a step"
+        _print_table(console, title, headings, rows)
+        console.print(
+            f"Encryption is {case['share_by_difference']:.1%} of the plain step by the difference of the two steps, "
+            f"{case['share_alone']:.1%} by itself.\n",
+        )
+    if result["times_timm"] is not None:
+        console.print(
+            f"The plain step does {result['times_timm']:.2f} times the images of timm's in a second, "
+            "each at its fastest of the above."
+        )
 
 
 def print_feed(result: dict[str, Any]) -> None:

@@ -49,12 +49,15 @@ class Timing:
         }
 
 
-def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, Timing]:
+def take_turns(contenders: Mapping[str, Contender], rounds: int, *, settled: bool = False) -> dict[str, Timing]:
     """Time contenders in turns.
 
     Args:
         contenders: what to time, by name. Each is called with 0 for its first call, then with 1 to `rounds`.
         rounds: how many timed calls of each, at least 1.
+        settled: call each once more right before each timed call, with the same number. For contenders of different
+            libraries that use gigabytes: whoever comes after another one pays for getting memory back that
+            the system has taken in the meantime, as nobody does who goes on alone.
 
     Returns:
         The times by name, in the order of the contenders.
@@ -69,6 +72,8 @@ def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, Ti
     for number in range(1, rounds + 1):
         in_turn = list(contenders.items())
         for name, contender in in_turn if number % 2 else reversed(in_turn):
+            if settled:
+                _time(contender, number)
             seconds[name].append(_time(contender, number))
     return {name: Timing(first_calls[name], tuple(seconds[name])) for name in contenders}
 

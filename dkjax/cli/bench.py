@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from dkjax.cli.errors import for_people
-from dkjax.cli.memory import keep_freed_memory
 
 bench = typer.Typer(help="Measure what encryption, feeding and training cost on this machine.", no_args_is_help=True)
 
@@ -41,7 +40,6 @@ def encrypt(
     """
     from dkjax.bench import encryption, measure_encryption, table
 
-    keep_freed_memory()
     result = measure_encryption(
         encryption.cases(sizes or (), batch, quick),
         schemes=schemes or (),
@@ -60,18 +58,20 @@ def encrypt(
 def step(
     context: typer.Context,
     variant: Annotated[
-        str | None, typer.Option(help="The ViT: mu, Ti, S, B or L, patches of 16 pixels; B on a GPU, else Ti.")
+        str | None, typer.Option(help="The ViT: mu, Ti, S, B or L, patches of 16 pixels; Ti on a CPU, else B.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 16,
+    batches: Annotated[
+        list[int] | None,
+        typer.Option("--batch", min=1, help="Images of a step; may be repeated. 16 on a CPU, else 64, 128 and 256."),
+    ] = None,
     size: Annotated[int, typer.Option(min=16, metavar="PX", help="Side of the images.")] = 224,
     repeats: Annotated[int, typer.Option(min=1, help="Timed steps of each.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what encrypting inside a training step of a ViT adds to the step."""
+    """Measure what encrypting inside a training step of a ViT adds to the step, and the step beside timm's."""
     from dkjax.bench import measure_step, table
 
-    keep_freed_memory()
-    result = measure_step(variant, batch=batch, size=size, rounds=repeats, say=_say)
+    result = measure_step(variant, batches=batches or (), size=size, rounds=repeats, say=_say)
     if as_json:
         typer.echo(json.dumps(result))
     else:
@@ -104,7 +104,6 @@ def feed(
     from dkjax.bench import feed as bench_of_feed
     from dkjax.bench import measure_feed, table
 
-    keep_freed_memory()
     listed = bench_of_feed.cases(sizes or (), batches or (), images)
     result = measure_feed(listed, rounds=repeats, say=_say)
     if as_json:
@@ -128,7 +127,6 @@ def photos(
     """
     from dkjax.bench import measure_photos, table
 
-    keep_freed_memory()
     result = measure_photos(images=images, size=size, rounds=repeats, say=_say)
     if as_json:
         typer.echo(json.dumps(result))
@@ -155,7 +153,6 @@ def train(
     """
     from dkjax.bench import measure_training, table, training
 
-    keep_freed_memory()
     result = measure_training(training.workload(variant, batch), steps=steps, rounds=repeats, say=_say)
     if as_json:
         typer.echo(json.dumps(result))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dkjax.cli.errors import for_people
-from dkjax.cli.memory import keep_freed_memory
 from dkjax.cli.options import AsJson, Overrides
 from dkjax.cli.picture import draw_contact_sheet
 from dkjax.cli.words import counted
@@ -84,7 +83,6 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
     from dkjax.collaborative.visibility import not_hidden, warnings_of
     from dkjax.data.store import open_data_set
 
-    keep_freed_memory()
     with EncryptionProgress(images) as progress:
         manifest = encrypt_data_set(images, out, order, progress.update)
         data_set = open_data_set(out)

@@ -29,12 +29,10 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model's accuracy, over all images and for each class."""
-    from dkjax.cli.memory import keep_freed_memory
     from dkjax.cli.progress import ServerObserver
     from dkjax.collaborative.serving import examine
     from dkjax.report import served
 
-    keep_freed_memory()
     with ServerObserver() as observer:
         measured = examine(workdir, data=data or (), test_all=test_all, batch_size=batch, observer=observer)
     if as_json:

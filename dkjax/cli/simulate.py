@@ -48,12 +48,10 @@ def simulate(
     prints = prepare_training(coordinator, num_processes, process_id)
     workdir = workdir or Path("runs") / config.stem
 
-    from dkjax.cli.memory import keep_freed_memory
     from dkjax.cli.progress import TerminalObserver
     from dkjax.collaborative import simulate as run_simulation
     from dkjax.report import figures, table
 
-    keep_freed_memory()
     with TerminalObserver() as observer:
         results = run_simulation(settings, workdir, observer, watch)
         if not prints:

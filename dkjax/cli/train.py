@@ -64,12 +64,10 @@ def train(
     watch = parse_watch(profile, tensorboard)
     prints = prepare_training(coordinator, num_processes, process_id)
 
-    from dkjax.cli.memory import keep_freed_memory
     from dkjax.cli.progress import ServerObserver
     from dkjax.collaborative.serving import serve
     from dkjax.report import served
 
-    keep_freed_memory()
     with ServerObserver() as observer:
         results = serve(
             settings, data, workdir, tests=tests or (), test_all=bool(test_all), observer=observer, watch=watch

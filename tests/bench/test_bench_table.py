@@ -33,10 +33,18 @@ STEP = {
     "variant": "Ti/16",
     "dtype": "float32",
     "size": 224,
-    "batch": 16,
-    "rows": [{"name": "plain step", "images_per_second": 12.34, **TIMES}],
-    "share_by_difference": 0.0123,
-    "share_alone": 0.0067,
+    "cases": [
+        {
+            "batch": 16,
+            "rows": [
+                {"name": "plain step", "images_per_second": 12.34, "of_peak": 0.512, **TIMES},
+                {"name": "encryption alone", "images_per_second": 123.4, "of_peak": None, **TIMES},
+            ],
+            "share_by_difference": 0.0123,
+            "share_alone": 0.0067,
+        }
+    ],
+    "times_timm": 1.234,
 }
 
 
@@ -56,6 +64,17 @@ def test_step(capsys: pytest.CaptureFixture) -> None:
     text = capsys.readouterr().out
     assert "ViT-Ti/16, float32, 224 px, 16 images a step" in text
     assert "1.2% of the plain step by the difference of the two steps, 0.7% by itself" in " ".join(text.split())
+    assert "The plain step does 1.23 times the images of timm's in a second" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["plain", "step", "12.3", "51%", "9,876.54", "1,234.56", "1234.50"] in lines
+    assert ["encryption", "alone", "123.4", "9,876.54", "1,234.56", "1234.50"] in lines
+
+
+def test_step_without_a_known_peak_and_without_timm(capsys: pytest.CaptureFixture) -> None:
+    rows = [{"name": "plain step", "images_per_second": 12.34, "of_peak": None, **TIMES}]
+    table.print_step({**STEP, "cases": [{**STEP["cases"][0], "rows": rows}], "times_timm": None})
+    text = capsys.readouterr().out
+    assert "peak" not in text and "timm" not in text
 
 
 def test_feed(capsys: pytest.CaptureFixture) -> None:

@@ -20,6 +20,18 @@ def test_contenders_take_turns() -> None:
     assert {len(timing.seconds) for timing in timings.values()} == {3}
 
 
+def test_the_settled_call_is_the_timed_one() -> None:
+    waits, calls = iter([0.0, 0.2, 0.01]), []
+
+    def wait(number: int) -> None:
+        calls.append(number)
+        time.sleep(next(waits))
+
+    timing = take_turns({"wait": wait}, rounds=1, settled=True)["wait"]
+    assert calls == [0, 1, 1]
+    assert 0.01 <= timing.median < 0.2
+
+
 def test_times_are_those_of_the_calls() -> None:
     waits = iter([0.05, 0.01, 0.03, 0.02])
     timing = take_turns({"wait": lambda _: time.sleep(next(waits))}, rounds=3)["wait"]

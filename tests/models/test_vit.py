@@ -257,8 +257,8 @@ def test_patch_dropout_makes_the_sequence_shorter():
     model, params, images = make(depth=2, patch_dropout=0.5)
     program = str(jax.make_jaxpr(lambda *args: model.apply(*args, dropout_key=jax.random.key(1)))(params, images))
     # The class token and three of six patches go through the first block's MLP of 128; without a key all do.
-    assert "f32[6,4,128]" in program and "f32[6,7,128]" not in program
-    assert "f32[6,7,128]" in str(jax.make_jaxpr(model.apply)(params, images))
+    assert "f32[24,128]" in program and "f32[42,128]" not in program
+    assert "f32[42,128]" in str(jax.make_jaxpr(model.apply)(params, images))
 
 
 def test_recomputing_changes_no_bit_of_the_logits():
