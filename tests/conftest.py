@@ -1,7 +1,12 @@
 """Every test runs on four CPU devices, without silent rank promotion, and with warnings as errors."""
 
 import os
+import signal
 from collections.abc import Iterator
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before JAX is imported, for the processes that tests start, too: nothing is left in the caches of who runs the tests.
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "0")

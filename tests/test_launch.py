@@ -1,5 +1,6 @@
 """The launch scripts, run with stand-ins for the programs of a cluster, and what clusters are told to run."""
 
+import contextlib
 import json
 import math
 import os
@@ -89,12 +90,16 @@ def test_local_ends_those_that_wait_for_one_that_failed(stand_ins, tmp_path):
 def test_local_passes_signals_on(number, stand_ins, tmp_path):
     running = f"{tmp_path}/running-$JAX_PROCESS_ID"
     stand_ins("dkjax", f"trap 'sleep 0.2; exit 75' TERM; touch {running}; while :; do sleep 0.05; done")
-    with subprocess.Popen([*LOCAL, "2", "train", "a.toml"], env=stand_ins.env) as script:
-        until = time.monotonic() + 20
-        while len(list(tmp_path.glob("running-*"))) < 2 and time.monotonic() < until:
-            time.sleep(0.02)
-        script.send_signal(number)
-        assert script.wait(timeout=20) == 75
+    with subprocess.Popen([*LOCAL, "2", "train", "a.toml"], env=stand_ins.env, start_new_session=True) as script:
+        try:
+            until = time.monotonic() + 20
+            while len(list(tmp_path.glob("running-*"))) < 2 and time.monotonic() < until:
+                time.sleep(0.02)
+            script.send_signal(number)
+            assert script.wait(timeout=20) == 75
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(script.pid, signal.SIGKILL)
 
 
 def test_local_for_real(tmp_path):
