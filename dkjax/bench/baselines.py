@@ -95,7 +95,7 @@ def torch_gather(block_size: int, *, shared: bool) -> Callable[[int, Any], Any] 
 
 
 def torch_images(images: np.ndarray) -> Any:
-    """Put images where PyTorch would work on them: on the GPU if JAX and PyTorch both have it."""
+    """Put images, or their labels, where PyTorch would work on them: on the GPU if JAX and PyTorch both have it."""
     import torch
 
     on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()

@@ -12,7 +12,7 @@ import optax
 import dkjax
 from dkjax import machine
 from dkjax.bench.timing import Contender, Timing, take_turns
-from dkjax.bench.timm_step import timm_steps
+from dkjax.bench.timm_step import EAGER, timm_steps
 from dkjax.config import TrainConfig
 from dkjax.models.vit import Model, vit
 from dkjax.train.chips import chip_of
@@ -64,10 +64,12 @@ def measure_step(
         dtype="bfloat16" if accelerated else "float32",
     )
     params = model.init(jax.random.key(0), (size, size, 3))
+    chip = chip_of(jax.devices()[0])
+    at_peak = chip and chip.flops / flops_per_image(model, (size, size, 3))
     cases = []
     for batch in batches or ((64, 128, 256) if accelerated else (16,)):
         say(f"ViT-{variant}/{BLOCK_SIZE}, {size} px, {batch} images a step")
-        cases.append(_measure(model, params, batch, size, rounds, say))
+        cases.append(_measure(model, params, batch, size, rounds, at_peak, say))
     return {
         "bench": "step",
         **machine.describe(),
@@ -81,8 +83,15 @@ def measure_step(
 
 
 def _measure(
-    model: Model, params: optax.Params, batch: int, size: int, rounds: int, say: Callable[[str], None]
+    model: Model,
+    params: optax.Params,
+    batch: int,
+    size: int,
+    rounds: int,
+    at_peak: float | None,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
+    """Measure one case; `at_peak` is how many images a second the device's peak would allow."""
     mesh = train_mesh(batch, jax.devices()[:1])
     config = TrainConfig()
     tx = optimizer(config, total_steps=10_000)
@@ -125,23 +134,21 @@ def _measure(
     longer = statistics.median(
         with_it - without for with_it, without in zip(timings[ENCRYPTING].seconds, plain_step.seconds, strict=True)
     )
-    chip = chip_of(jax.devices()[0])
-    steps_a_second_at_peak = chip and chip.flops / (batch * flops_per_image(model, (size, size, 3)))
     return {
         "batch": batch,
-        "rows": [_row(name, timing, batch, steps_a_second_at_peak) for name, timing in timings.items()],
+        "rows": [_row(name, timing, batch, at_peak) for name, timing in timings.items()],
         "share_by_difference": longer / plain_step.median,
         "share_alone": timings[ALONE].median / plain_step.median,
     }
 
 
-def _row(name: str, timing: Timing, batch: int, steps_a_second_at_peak: float | None) -> dict[str, Any]:
-    whole_step = name != ALONE
+def _row(name: str, timing: Timing, batch: int, at_peak: float | None) -> dict[str, Any]:
+    images_per_second = batch / timing.median
     return {
         "name": name,
         **timing.as_json(),
-        "images_per_second": batch / timing.median,
-        "of_peak": 1 / timing.median / steps_a_second_at_peak if whole_step and steps_a_second_at_peak else None,
+        "images_per_second": images_per_second,
+        "of_peak": images_per_second / at_peak if at_peak and name != ALONE else None,
     }
 
 
@@ -150,5 +157,5 @@ def _times_timm(cases: Sequence[Mapping[str, Any]]) -> float | None:
         rates = [row["images_per_second"] for case in cases for row in case["rows"] if row["name"].startswith(prefix)]
         return max(rates, default=None)
 
-    ours, theirs = fastest(PLAIN), fastest("timm")
+    ours, theirs = fastest(PLAIN), fastest(EAGER)
     return ours / theirs if ours and theirs else None

@@ -5,10 +5,10 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 
-import jax
 import numpy as np
 
 from dkjax import machine
+from dkjax.bench.baselines import torch_images
 from dkjax.config import TrainConfig
 from dkjax.models.vit import Model
 
@@ -53,11 +53,10 @@ def _step(
     import torch
     from timm.models.vision_transformer import VisionTransformer
 
-    on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
-    device = "cuda" if on_gpu else "cpu"
-    if not on_gpu:
+    images, labels = (torch_images(data[name]) for name in ("image", "label"))
+    device = images.device.type
+    if not images.is_cuda:
         torch.set_num_threads(machine.cpu_cores())
-    images, labels = (torch.from_numpy(data[name]).to(device) for name in ("image", "label"))
     network = VisionTransformer(
         img_size=images.shape[1:3],
         patch_size=model.patch_size,
@@ -92,7 +91,7 @@ def _step(
         if config.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
         adamw.step()
-        if on_gpu:
+        if images.is_cuda:
             torch.cuda.synchronize()
         return loss.item()
 

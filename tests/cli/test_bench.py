@@ -19,7 +19,7 @@ STEP = ["bench", "step", "--variant", "mu", "--size", "32", "--batch", "2", "--r
 
 @pytest.fixture(scope="module")
 def ran() -> Iterator[dict[str, Any]]:
-    """Each command with --json, and without on the same measurement; where timm is, too, it is not asked."""
+    """Each command with --json, and without on the same measurement."""
     handler = signal.getsignal(signal.SIGTERM)
     results = {}
     for name, arguments in (("encrypt", ENCRYPT), ("step", STEP), ("feed", FEED), ("photos", PHOTOS), ("train", TRAIN)):
