@@ -134,13 +134,13 @@ class EncryptionProgress:
         self._bar = Progress(
             TextColumn("encrypting"),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}  {task.fields[rate]:,.0f} images/s"),
+            TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=None, rate=0.0)
+        self._task = self._bar.add_task("", total=None, text="")
         self._listed = 0
         self._started = time.perf_counter()
         self.kept = 0
@@ -169,7 +169,8 @@ class EncryptionProgress:
         if progress.kept and not self.done:
             self._console.print(f"going on: {progress.kept:,} of {progress.total:,} images were finished before")
         self.done, self.kept = progress.done, progress.kept
-        self._bar.update(self._task, completed=progress.done, total=progress.total, rate=self.images_per_second)
+        text = f"{progress.done:,}/{progress.total:,}  {self.images_per_second:,.0f} images/s"
+        self._bar.update(self._task, completed=progress.done, total=progress.total, text=text)
         self._list_skipped()
 
     def _list_skipped(self) -> None:
