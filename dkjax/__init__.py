@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dkjax import keys
     from dkjax import torch as torch
-    from dkjax.cipher import decrypt, encrypt, encrypt_batch, encrypt_batches, key_space_bits, schemes
+    from dkjax.cipher import decrypt, encrypt, encrypt_batch, encrypt_stream, key_space_bits, schemes
 
 __version__ = "0.1.0"
 
@@ -20,12 +20,12 @@ _HOMES = {
     "encrypt": "dkjax.cipher",
     "decrypt": "dkjax.cipher",
     "encrypt_batch": "dkjax.cipher",
-    "encrypt_batches": "dkjax.cipher",
+    "encrypt_stream": "dkjax.cipher",
     "key_space_bits": "dkjax.cipher",
     "torch": "dkjax.torch",
 }
 
-__all__ = ["__version__", "decrypt", "encrypt", "encrypt_batch", "encrypt_batches", "key_space_bits", "keys", "schemes"]
+__all__ = ["__version__", "decrypt", "encrypt", "encrypt_batch", "encrypt_stream", "key_space_bits", "keys", "schemes"]
 
 
 def __getattr__(name: str) -> Any:

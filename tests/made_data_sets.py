@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from dkjax.cipher import schemes
-from dkjax.collaborative.handover import Order, encrypt_data_set
+from dkjax.client.data_set import Order, encrypt_data_set
 from dkjax.config import KeysConfig
-from dkjax.data import ArraySource, Source, Subset, open_source
-from dkjax.data.store import Part
+from dkjax.dkds import Part
+from dkjax.sources import ArraySource, Source, Subset, open_source
 
 KEYS = KeysConfig(mode="reproducible", seed=3)
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from dkjax import schemes
-from dkjax.data.store import Description, Manifest, Part, open_writer
-from dkjax.data.store.data_set import commit_of
-from dkjax.data.store.manifest import ImageEntry, SchemeEntry
+from dkjax.dkds import Description, Manifest, Part, open_writer
+from dkjax.dkds.data_set import commit_of
+from dkjax.dkds.manifest import ImageEntry, SchemeEntry
 
 RECORDS, SHARD, SHAPE = 25, 10, (4, 4, 3)
 CLASSES = ["scratch", "dent", "whole"]

@@ -12,20 +12,26 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dkjax"
 ROOMS = (
     "errors",
-    "files",
-    "machine",
+    "seeds",
+    "runtime",
     "reference",
     "config",
     "prng",
     "keys",
     "cipher",
     "torch",
-    "data",
+    "formats",
+    "sources",
+    "input",
+    "dkds",
+    "client",
     "models",
     "train",
-    "collaborative",
+    "server",
     "federated",
     "attacks",
+    "transport",
+    "experiment",
     "report",
     "bench",
     "doctor",
@@ -69,7 +75,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 
 def test_a_wrong_import_would_be_found() -> None:
-    assert wrong_imports("def f():\n    from dkjax.train import loop", "data") == ["train"]
+    assert wrong_imports("def f():\n    from dkjax.train import loop", "client") == ["train"]
     assert wrong_imports("from dkjax import cli, keys\nimport dkjax.errors", "models") == ["cli"]
 
 
@@ -116,6 +122,17 @@ def test_public_names_are_explained(path: Path) -> None:
 
 def test_a_missing_docstring_would_be_found() -> None:
     assert undocumented('"""A."""\nclass A:\n    """B."""\n    def b(self): ...\n    def _c(self): ...') == ["A.b"]
+
+
+NAMED_TEST = re.compile(r"`(?:tests/[\w/]*)?(test_\w+\.py)(?:::(test_\w+))?`")
+
+
+def test_every_test_that_is_named_exists() -> None:
+    written = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
+    texts = [*FILES, ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = {pair for path in texts for pair in NAMED_TEST.findall(path.read_text(encoding="utf-8"))}
+    assert len(named) > 100
+    assert not [f"{file}::{test}" for file, test in sorted(named) if f"def {test}" not in written.get(file, "")]
 
 
 def test_no_file_is_empty() -> None:

@@ -18,8 +18,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
-from dkjax.collaborative import client, setting, simulation
+from dkjax.client import upload as client
 from dkjax.config import ArmConfig, SimulationConfig, TrainConfig, load_config, resolved
+from dkjax.experiment import shared_setup as setting
+from dkjax.experiment import simulation
 from dkjax.models.pretrained import export_params
 from dkjax.models.vit import vit
 from dkjax.train.loop import make_trainer

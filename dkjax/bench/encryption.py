@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import dkjax
-from dkjax import machine
 from dkjax.bench import baselines, copies
 from dkjax.bench.timing import Contender, Timing, take_turns
 from dkjax.cipher import Scheme
 from dkjax.errors import ConfigError
+from dkjax.runtime import machine
 
 BLOCK_SIZES = {32: 4, 224: 16, 512: 16}
 """The image sizes that are measured, and the block size of each: the patch sizes of the ViTs that see them."""

@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from dkjax import machine
 from dkjax.bench.random_data_set import write_random
 from dkjax.bench.timing import Timing, take_turns
-from dkjax.data.pool import Pool
-from dkjax.data.sampling import StepOrder, uniform_order
-from dkjax.data.source import Records
-from dkjax.data.store import EncryptedDataSet, layout
+from dkjax.dkds import EncryptedDataSet, layout
 from dkjax.errors import ConfigError
+from dkjax.input.order import StepOrder, uniform_order
+from dkjax.input.record_pool import RecordPool
+from dkjax.runtime import machine
+from dkjax.sources.source import Records
 
 IMAGES = {32: 100_000, 224: 5_000}
 """The image sizes that are measured, and how many images of each there are."""
@@ -95,14 +95,16 @@ def measure_feed(
         say(f"{size} px: writing {images:,} images twice")
         with tempfile.TemporaryDirectory(prefix="dkjax-feed-") as folder:
             data_set, array_record = _write(own[0], Path(folder))
-            in_memory = Pool([data_set[:]])
+            in_memory = RecordPool([data_set[:]])
             for case in own:
                 say(str(case))
                 measured.append(_measure(case, data_set, in_memory, array_record, rounds))
     return {"bench": "feed", **machine.describe(), "rounds": rounds, "cases": measured}
 
 
-def _measure(case: Case, data_set: EncryptedDataSet, in_memory: Pool, array_record: Any, rounds: int) -> dict[str, Any]:
+def _measure(
+    case: Case, data_set: EncryptedDataSet, in_memory: RecordPool, array_record: Any, rounds: int
+) -> dict[str, Any]:
     order = uniform_order(case.images, case.batch, seed=0)
     device = jax.devices()[0]
     contenders = {

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dkjax import machine
 from dkjax.bench.timing import Timing, take_turns
 from dkjax.cipher import schemes
-from dkjax.collaborative.client import chunk_size
-from dkjax.collaborative.handover import Order, encrypt_data_set
+from dkjax.client.data_set import Order, encrypt_data_set
+from dkjax.client.upload import chunk_size
 from dkjax.config import KeysConfig
-from dkjax.data.image_folder import ImageFolderSource
-from dkjax.data.store import layout
+from dkjax.dkds import layout
+from dkjax.runtime import machine
+from dkjax.sources.image_folder import ImageFolderSource
 
 WIDTH, HEIGHT = 500, 375
 """The size of the photographs, about that of ImageNet."""

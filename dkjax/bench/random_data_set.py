@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from dkjax.cipher import schemes
-from dkjax.data.source import Records
-from dkjax.data.store import EncryptedDataSet, layout, open_data_set, open_writer
-from dkjax.data.store.manifest import describe
+from dkjax.dkds import EncryptedDataSet, layout, open_data_set, open_writer
+from dkjax.dkds.manifest import describe
+from dkjax.sources.source import Records
 
 
 def write_random(

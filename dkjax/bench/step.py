@@ -10,12 +10,12 @@ import numpy as np
 import optax
 
 import dkjax
-from dkjax import machine
 from dkjax.bench.timing import Contender, Timing, take_turns
 from dkjax.bench.timm_step import EAGER, timm_steps
 from dkjax.config import TrainConfig
 from dkjax.models.vit import Model, vit
-from dkjax.train.chips import chip_of
+from dkjax.runtime import machine
+from dkjax.train.accelerators import accelerator_of
 from dkjax.train.flops import flops_per_image
 from dkjax.train.mesh import train_mesh
 from dkjax.train.optimizer import optimizer
@@ -64,7 +64,7 @@ def measure_step(
         dtype="bfloat16" if accelerated else "float32",
     )
     params = model.init(jax.random.key(0), (size, size, 3))
-    chip = chip_of(jax.devices()[0])
+    chip = accelerator_of(jax.devices()[0])
     at_peak = chip and chip.flops / flops_per_image(model, (size, size, 3))
     cases = []
     for batch in batches or ((64, 128, 256) if accelerated else (16,)):

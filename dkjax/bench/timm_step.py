@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from dkjax import machine
 from dkjax.bench.baselines import torch_images
 from dkjax.config import TrainConfig
 from dkjax.models.vit import Model
+from dkjax.runtime import machine
 
 EAGER, COMPILED = "timm step", "timm step, torch.compile"
 

@@ -9,17 +9,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from dkjax import machine
 from dkjax.bench.random_data_set import write_random
 from dkjax.bench.timing import Timing, take_turns
 from dkjax.config import TrainConfig
-from dkjax.data.batches import training_batches
-from dkjax.data.sampling import uniform_order
-from dkjax.data.store import layout
+from dkjax.dkds import layout
+from dkjax.input.batches import training_batches
+from dkjax.input.order import uniform_order
 from dkjax.models.vit import Model, vit
+from dkjax.runtime import machine
+from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints
 from dkjax.train.loop import make_trainer, train
 from dkjax.train.mesh import batch_sharding
-from dkjax.train.resume import UNTOLD, Checkpoints
 from dkjax.train.state import TrainState
 from dkjax.train.step import Metrics
 
@@ -89,7 +89,7 @@ def measure_training(
             Path(folder) / f"images{layout.SUFFIX}", work.shape, work.images, block_size=work.model.patch_size
         )
         order = uniform_order(work.images, work.batch, seed=0)
-        key = trainer.everywhere(jax.random.key(1))
+        key = trainer.replicate_key(jax.random.key(1))
         [batch] = training_batches(data_set.pool, order, range(1), batch_sharding(trainer.mesh))
         states = {name: trainer.start(params) for name in (SYNTHETIC, STORE, KEPT)}
 
@@ -109,7 +109,7 @@ def measure_training(
 
                 def after_step(step: int, state: TrainState, _: Sequence[Metrics]) -> None:
                     if step == middle:
-                        checkpoints.after_step(step, state, lambda: UNTOLD)
+                        checkpoints.after_step(step, state, lambda: EMPTY_HISTORY)
 
                 return fed(KEPT, number, after_step)
 

@@ -14,7 +14,7 @@ from jax._src import xla_bridge
 
 from dkjax import keys
 from dkjax.cipher.scheme import Scheme
-from dkjax.cipher.stream import encrypt_batches
+from dkjax.cipher.stream import encrypt_stream
 from dkjax.errors import ArgumentError, ForkedProcessError
 
 _CHUNK = 256
@@ -134,7 +134,7 @@ def _encrypt_array(images: np.ndarray, scheme: Scheme, prng: str) -> np.ndarray:
     try:
         with ratchet.next_round() as round_keys:
             filled = 0
-            for chunk in encrypt_batches(scheme, _padded(images, round_keys)):
+            for chunk in encrypt_stream(scheme, _padded(images, round_keys)):
                 # The last chunk is longer than what is left.
                 room = encrypted[filled : filled + len(chunk)]
                 room[:] = chunk[: len(room)]

@@ -10,7 +10,7 @@ from dkjax.cipher.encryption import encrypt
 from dkjax.cipher.scheme import Scheme
 
 
-def encrypt_batches(scheme: Scheme, batches: Iterable[tuple[jax.Array, Any]]) -> Iterator[np.ndarray]:
+def encrypt_stream(scheme: Scheme, batches: Iterable[tuple[jax.Array, Any]]) -> Iterator[np.ndarray]:
     """Encrypt a stream of batches, copying one to the device while the one before is encrypted.
 
     Args:

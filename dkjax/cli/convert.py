@@ -16,7 +16,7 @@ from dkjax.errors import StoppedError
 
 
 class Format(enum.StrEnum):
-    """The names of `dkjax.data.convert.CONTAINERS`, which take long to import."""
+    """The names of `dkjax.dkds.convert.CONTAINERS`, which take long to import."""
 
     dkds = enum.auto()
     tfds = enum.auto()
@@ -46,7 +46,7 @@ def convert(
     Exports carry dkds.json, without which nothing becomes an encrypted data set: to encrypt images, use dkjax encrypt.
     """
     from dkjax.cli.bar import counting
-    from dkjax.data.convert import convert_data_set
+    from dkjax.dkds.convert import convert_data_set
 
     started = time.perf_counter()
     with _whole_or_nothing(out), counting("converting", "records") as report:

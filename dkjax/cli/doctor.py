@@ -13,7 +13,7 @@ from dkjax.cli.options import AsJson
 
 if TYPE_CHECKING:
     from dkjax.doctor import Facts
-    from dkjax.train.cluster import Cluster
+    from dkjax.runtime.cluster import Cluster
 
 
 @for_people

@@ -10,12 +10,12 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson, Overrides
 from dkjax.cli.picture import draw_contact_sheet
-from dkjax.cli.words import counted
+from dkjax.cli.plural import plural
 
 if TYPE_CHECKING:
-    from dkjax.collaborative.handover import Order
+    from dkjax.client.data_set import Order
     from dkjax.config import EncryptConfig
-    from dkjax.data import Source
+    from dkjax.sources import Source
 
 
 @for_people
@@ -67,7 +67,7 @@ def encrypt(
     if count > 1:
         out = out.with_name(f"{out.stem}-{index:05d}-of-{count:05d}{out.suffix}")
 
-    from dkjax.data.open import open_configured
+    from dkjax.sources.open import open_configured
 
     images = open_configured(settings.data, _checked_split(split))
     order = _order(settings, images, client, split, views, index, count)
@@ -79,9 +79,9 @@ def encrypt(
 
 def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
     from dkjax.cli.progress import EncryptionProgress
-    from dkjax.collaborative.handover import encrypt_data_set
-    from dkjax.collaborative.visibility import not_hidden, warnings_of
-    from dkjax.data.store import open_data_set
+    from dkjax.client.data_set import encrypt_data_set
+    from dkjax.dkds import open_data_set
+    from dkjax.dkds.disclosure import not_hidden, warnings_of
 
     with EncryptionProgress(images) as progress:
         manifest = encrypt_data_set(images, out, order, progress.update)
@@ -107,7 +107,7 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
         typer.echo(json.dumps(summary))
         return
     typer.echo(
-        f"{out}: {manifest.records:,} images in {counted(len(manifest.shards), 'shard')}, {size / 1e6:,.1f} MB, from "
+        f"{out}: {manifest.records:,} images in {plural(len(manifest.shards), 'shard')}, {size / 1e6:,.1f} MB, from "
         f"{manifest.client}; {len(images.skipped)} skipped; {progress.seconds:.1f} s"
     )
     if picture is not None:
@@ -117,14 +117,14 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
 
 
 def _show_estimate(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
-    from dkjax.collaborative.handover import estimate
+    from dkjax.client.data_set import estimate
 
     expected = estimate(images, order)
     if as_json:
         typer.echo(json.dumps({"path": str(out), **expected}))
     else:
         typer.echo(
-            f"{out}: would hold {expected['records']:,} images in {counted(expected['shards'], 'shard')}, "
+            f"{out}: would hold {expected['records']:,} images in {plural(expected['shards'], 'shard')}, "
             f"{expected['bytes'] / 1e6:,.1f} MB; about {expected['seconds']:,.0f} s. Nothing was written."
         )
 
@@ -138,10 +138,10 @@ def _order(
     index: int,
     count: int,
 ) -> "Order":
-    from dkjax.collaborative.configured import make_scheme
-    from dkjax.collaborative.handover import Order
+    from dkjax.client.data_set import Order
+    from dkjax.client.from_config import make_scheme
     from dkjax.config import resolved
-    from dkjax.data.store import Part
+    from dkjax.dkds import Part
 
     request: dict[str, Any] = {"data": resolved(settings.data), "split": split}
     return Order(

@@ -29,12 +29,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model's accuracy, over all images and for each class."""
-    from dkjax.cli.progress import ServerObserver
-    from dkjax.collaborative.serving import examine
-    from dkjax.report import served
+    from dkjax.cli.progress import TrainingObserver
+    from dkjax.report import server_run as served
+    from dkjax.server.run import evaluate_workdir
 
-    with ServerObserver() as observer:
-        measured = examine(workdir, data=data or (), test_all=test_all, batch_size=batch, observer=observer)
+    with TrainingObserver() as observer:
+        measured = evaluate_workdir(workdir, data=data or (), test_all=test_all, batch_size=batch, observer=observer)
     if as_json:
         typer.echo(json.dumps(measured))
     else:

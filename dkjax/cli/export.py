@@ -52,9 +52,9 @@ def export(
 
     PATH appears when it is complete, or not at all.
     """
-    from dkjax.files import refuse_existing, whole_folder
     from dkjax.models.pretrained import export_params, how_to_load
-    from dkjax.train.trained import load_trained
+    from dkjax.runtime.files import refuse_existing, whole_folder
+    from dkjax.train.trained_model import load_trained
 
     out = out or folder / f"model.{to}"
     refuse_existing(out, "--out")

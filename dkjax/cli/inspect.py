@@ -12,7 +12,7 @@ from dkjax.cli.options import AsJson
 from dkjax.cli.picture import draw_contact_sheet
 
 if TYPE_CHECKING:
-    from dkjax.data.store import EncryptedDataSet
+    from dkjax.dkds import EncryptedDataSet
 
 _CLASSES_SHOWN = 20
 _KEYS_FOR = {"per_image": "one for each image", "per_client": "one for all images", "shared": "one for all clients"}
@@ -32,8 +32,8 @@ def inspect(
 
     Reads the manifest and a few images, so it is quick; `dkjax verify` reads every byte.
     """
-    from dkjax.data.store import open_data_set
-    from dkjax.data.store.verify import labels_in_range
+    from dkjax.dkds import open_data_set
+    from dkjax.dkds.verify import labels_in_range
 
     opened = open_data_set(data_set)
     labels_in_range(opened)
@@ -49,7 +49,7 @@ def _summary(data_set: "EncryptedDataSet") -> dict[str, Any]:
     import numpy as np
 
     from dkjax.cipher import key_space_bits
-    from dkjax.collaborative.visibility import not_hidden, warnings_of
+    from dkjax.dkds.disclosure import not_hidden, warnings_of
 
     manifest = data_set.manifest
     scheme = manifest.scheme

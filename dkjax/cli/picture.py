@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from dkjax.data.store import EncryptedDataSet
+    from dkjax.dkds import EncryptedDataSet
 
 
 def draw_contact_sheet(data_set: "EncryptedDataSet", picture: Path | None = None) -> str | None:

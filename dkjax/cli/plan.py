@@ -77,7 +77,7 @@ def _images(data: "PlanDataConfig", shape: str | None, classes: int | None) -> t
         if data.source is None:
             raise ConfigError("the configuration names no data.source: give --image-shape H,W,C and --classes N")
         from dkjax.config import DataConfig
-        from dkjax.data.open import open_configured
+        from dkjax.sources.open import open_configured
 
         source = open_configured(DataConfig(**data.model_dump()), "train")
         classes = classes or len(source.class_names)

@@ -15,10 +15,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from dkjax.collaborative import handover
-from dkjax.collaborative.observer import Observer
-from dkjax.data import Source
+from dkjax.client import data_set as handover
+from dkjax.sources import Source
 from dkjax.train import metrics
+from dkjax.train.observer import Observer
 
 
 class TerminalObserver(Observer):
@@ -97,7 +97,7 @@ class TerminalObserver(Observer):
         self._say(f"{arm} run {run}: {views} ({time.perf_counter() - self._started:.0f} s)")
 
 
-class ServerObserver(TerminalObserver):
+class TrainingObserver(TerminalObserver):
     """Shows how a server checks, trains and tests, on stderr."""
 
     def verifying(self, done: int, total: int) -> None:

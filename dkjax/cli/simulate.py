@@ -40,16 +40,16 @@ def simulate(
     at any point, the same command goes on. Several processes, on one machine or many, are given the same command and
     train together.
     """
-    from dkjax.cli.training import parse_watch, prepare_training
+    from dkjax.cli.training import parse_profiling, prepare_training
     from dkjax.config import load_config
 
     settings = load_config(config, overrides or [])
-    watch = parse_watch(profile, tensorboard)
+    watch = parse_profiling(profile, tensorboard)
     prints = prepare_training(coordinator, num_processes, process_id)
     workdir = workdir or Path("runs") / config.stem
 
     from dkjax.cli.progress import TerminalObserver
-    from dkjax.collaborative import simulate as run_simulation
+    from dkjax.experiment.simulation import simulate as run_simulation
     from dkjax.report import figures, table
 
     with TerminalObserver() as observer:

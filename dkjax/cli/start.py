@@ -2,7 +2,7 @@
 
 import os
 
-from dkjax.cli.huge_pages import start_again_with_huge_pages
+from dkjax.runtime.huge_pages import start_again_with_huge_pages
 
 
 def main() -> None:

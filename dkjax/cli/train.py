@@ -57,19 +57,19 @@ def train(
 
     Several processes, on one machine or many, are given the same command and train together.
     """
-    from dkjax.cli.training import parse_watch, prepare_training
+    from dkjax.cli.training import parse_profiling, prepare_training
     from dkjax.config import ServerConfig, load_as
 
     settings = load_as(ServerConfig, config, overrides or [])
-    watch = parse_watch(profile, tensorboard)
+    watch = parse_profiling(profile, tensorboard)
     prints = prepare_training(coordinator, num_processes, process_id)
 
-    from dkjax.cli.progress import ServerObserver
-    from dkjax.collaborative.serving import serve
-    from dkjax.report import served
+    from dkjax.cli.progress import TrainingObserver
+    from dkjax.report import server_run as served
+    from dkjax.server.run import train_on_data_sets
 
-    with ServerObserver() as observer:
-        results = serve(
+    with TrainingObserver() as observer:
+        results = train_on_data_sets(
             settings, data, workdir, tests=tests or (), test_all=bool(test_all), observer=observer, watch=watch
         )
     if not prints:

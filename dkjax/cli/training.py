@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dkjax import machine
 from dkjax.errors import ConfigError
+from dkjax.runtime import machine
 
 if TYPE_CHECKING:
-    from dkjax.train.watching import Watch
+    from dkjax.train.profiling import Profiling
 
 
 def prepare_training(coordinator: str | None, num_processes: int | None, process_id: int | None) -> bool:
@@ -27,8 +27,8 @@ def prepare_training(coordinator: str | None, num_processes: int | None, process
     """
     _keep_compiled_programs()
 
-    from dkjax.train.joining import Place, join
-    from dkjax.train.processes import is_leader
+    from dkjax.runtime.join import Place, join
+    from dkjax.runtime.processes import is_leader
 
     place = Place(coordinator, num_processes, process_id)
     if join(place, os.environ, lambda text: typer.echo(text, err=True)):
@@ -37,7 +37,7 @@ def prepare_training(coordinator: str | None, num_processes: int | None, process
     return True
 
 
-def parse_watch(profile: str | None, tensorboard: bool) -> "Watch":
+def parse_profiling(profile: str | None, tensorboard: bool) -> "Profiling":
     """Read what is to be recorded.
 
     Args:
@@ -47,7 +47,7 @@ def parse_watch(profile: str | None, tensorboard: bool) -> "Watch":
     Raises:
         ConfigError: `profile` is not of that form, or names no step.
     """
-    from dkjax.train.watching import Watch
+    from dkjax.train.profiling import Profiling
 
     steps = None
     if profile is not None:
@@ -55,7 +55,7 @@ def parse_watch(profile: str | None, tensorboard: bool) -> "Watch":
         if match is None or not int(match[1]) < int(match[2]):
             raise ConfigError(f"--profile {profile}: expected the first step and the one after the last, such as 10:15")
         steps = range(int(match[1]), int(match[2]))
-    return Watch(steps, tensorboard)
+    return Profiling(steps, tensorboard)
 
 
 def _keep_compiled_programs() -> None:

@@ -9,10 +9,10 @@ import typer
 
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson
-from dkjax.cli.words import counted
+from dkjax.cli.plural import plural
 
 if TYPE_CHECKING:
-    from dkjax.data.store.verify import Report
+    from dkjax.dkds.verify import Report
 
 _SHOWN = 20
 
@@ -29,7 +29,7 @@ def verify(
     damaged. Exits with 0 if all are whole, with 4 otherwise. Checksums find accidents, not a forger: see docs/dkds.md.
     """
     from dkjax.cli.progress import reading_bytes
-    from dkjax.data.store.verify import verify as check
+    from dkjax.dkds.verify import verify as check
     from dkjax.errors import DataError
 
     reports = []
@@ -55,7 +55,7 @@ def _print(report: "Report", seconds: float) -> None:
         typer.echo(f"... and {len(report.problems) - _SHOWN:,} more problems; --json lists them all")
     if report.manifest is not None and report.whole:
         size = sum(entry.bytes for entry in report.manifest.shards)
-        shards = counted(len(report.manifest.shards), "shard")
+        shards = plural(len(report.manifest.shards), "shard")
         typer.echo(
             f"{report.path} is whole: {report.manifest.records:,} images in {shards}, "
             f"{size / 1e6:,.1f} MB, {size / 1e9 / seconds:.1f} GB/s"

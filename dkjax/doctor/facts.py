@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dkjax import machine
-from dkjax.train.cluster import Cluster, detect_cluster
-from dkjax.train.joining import says_where
+from dkjax.runtime import machine
+from dkjax.runtime.cluster import Cluster, detect_cluster
+from dkjax.runtime.join import says_where
 
 _LOOKED_FOR = (
     "array_record",

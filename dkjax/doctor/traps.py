@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from dkjax.doctor.facts import Facts
-from dkjax.machine import REQUIRED
+from dkjax.runtime.machine import REQUIRED
 
 _PLATFORMS = ("cpu", "cuda", "gpu", "rocm", "tpu")
 _SMALL_DISK, _SMALL_SHM = 2 << 30, 1 << 30

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from dkjax.data.store import EncryptedDataSet
-from dkjax.files import whole_file
+from dkjax.dkds import EncryptedDataSet
+from dkjax.runtime.files import whole_file
 
 _MOST = 24
 _COLUMNS = 6

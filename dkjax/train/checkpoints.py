@@ -1,67 +1,286 @@
-"""Trained parameters on disk, written and read by Orbax."""
+"""Checkpoints of a training under way: stopped or killed at any step, it goes on as if nothing had happened."""
 
+import contextlib
+import dataclasses
+import functools
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-import jax
+import numpy as np
 
-from dkjax.errors import DataError
-from dkjax.train.full_disk import full_disk_is_an_os_error, quiet_about_full_disk, require_room
+from dkjax.errors import ConfigError, DataError, DkjaxError, StoppedError
+from dkjax.runtime.files import read_json, sha256_of, write_json
+from dkjax.runtime.full_disk import full_disk_is_an_os_error, quiet_about_full_disk, require_room
+from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, run_on_all
+from dkjax.train.metrics import Progress
+from dkjax.train.state import TrainState
+from dkjax.train.step import Metrics
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+_CHECKSUMS = "checksums.json"
+_WRITTEN_LAST = {_CHECKSUMS, "_CHECKPOINT_METADATA", "commit_success.txt"}
+"""What Orbax writes into a checkpoint after the checksums: times and a marker, nothing that training depends on."""
 
 
-def save_params(path: Path, params: Any) -> None:
-    """Write parameters to a folder of their own, which appears whole or not at all.
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What a training has told so far. Beside the state, the rest of it depends on nothing else that changes.
+
+    Attributes:
+        curve: what each evaluation found: `step`, `epoch` and `test_accuracy` by the name of the test set.
+        last: the last report.
+        unreported: metrics of the steps since then.
+        log_bytes: the length of `metrics.jsonl`.
+    """
+
+    curve: tuple[dict[str, Any], ...] = ()
+    last: Progress | None = None
+    unreported: tuple[Metrics, ...] = ()
+    log_bytes: int = 0
+
+
+EMPTY_HISTORY = History()
+"""Before the first step."""
+
+
+def _damage_is_a_data_error(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Let everything that reading a damaged checkpoint may raise be a `DataError` of one line."""
+
+    @functools.wraps(function)
+    def reading(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        try:
+            return function(*args, **kwargs)
+        except DkjaxError:
+            raise
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise DataError(str(error).partition("\n")[0] or type(error).__name__) from error
+
+    return reading
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder with one sub-folder for each, named by its step.
+
+    Orbax writes them while training goes on; one appears whole or not at all. The newest few are kept and, if it is
+    asked for, the one with the best accuracy on the first test set.
 
     Args:
-        path: the folder; one that is there already is replaced.
-        params: a pytree of arrays.
+        folder: where; created when the first is written.
+        run: plain JSON values that tell this training from others; kept inside every checkpoint.
+        every: steps from one to the next; 0 for none but where training is stopped.
+        keep: how many of the newest are kept.
+        best: whether one is written after each evaluation, too, and that with the best accuracy kept.
+        stop_asked: says whether training is to be stopped.
+        warn: called with a line for each checkpoint that cannot be used.
 
-    Raises:
-        OSError: the disk is full.
+    Guarantees:
+        - stopped at any step, training ends with the parameters, the curve and the metrics of one that was not
+          (`test_checkpoints.py::test_stopped_anywhere_is_the_same_to_the_bit`, `::test_killed_anywhere`).
+        - a checkpoint that is not, to the bit, what was written is not used
+          (`test_checkpoints.py::test_damaged_checkpoints_are_passed_over`).
+        - it may go on with other devices, in the same order (`test_checkpoints.py::test_on_another_number_of_devices`).
     """
-    import orbax.checkpoint as ocp
 
-    require_room(path, params)
-    with quiet_about_full_disk(), full_disk_is_an_os_error(), ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), params, force=True)
+    def __init__(
+        self,
+        folder: Path,
+        run: Mapping[str, Any],
+        *,
+        every: int,
+        keep: int,
+        best: bool = True,
+        stop_asked: Callable[[], bool] = lambda: False,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._folder = folder.absolute()
+        self._run = dict(run)
+        self._every = every
+        self._keep = keep
+        self._stop_asked = stop_asked
+        self._warn = warn
+        self._keep_best = best
+        self._best: int | None = None
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Checkpoints":
+        self._stack.enter_context(quiet_about_full_disk())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Only a manager that was asked for is there to be closed, which waits for what it is writing.
+        with self._stack, full_disk_is_an_os_error():
+            if "_manager" in self.__dict__:
+                self._manager.close()
+
+    def newest(self, like: TrainState) -> tuple[TrainState, History] | None:
+        """Read the newest checkpoint that is whole; newer ones, of no use to anybody, are removed.
+
+        Args:
+            like: shapes and dtypes of the state, and where it is put, whatever devices it was saved from.
+
+        Returns:
+            Where to go on; None if there is nothing to go on from.
+
+        Raises:
+            ConfigError: a checkpoint belongs to another training.
+        """
+        damaged = 0
+        steps = self._steps() if is_leader() else []
+        while (step := broadcast_from_leader(steps.pop(0) if steps else -1)) >= 0:
+            path = self._folder / str(step)
+            try:
+                # One process reads all of it, and then each what its devices need.
+                leader_does(functools.partial(_check, path))
+                return run_on_all(functools.partial(self._read, path, like))
+            except DataError as error:
+                self._warn(f"the checkpoint {path} is damaged and is passed over: {error}")
+                damaged += 1
+                if is_leader():
+                    shutil.rmtree(path, ignore_errors=True)
+        if damaged:
+            self._warn(f"no checkpoint in {self._folder} is whole: the training begins anew")
+        return None
+
+    def after_step(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+        """Write a checkpoint where one is due, and stop if that is asked for.
+
+        Args:
+            step: how many steps have been taken.
+            state: the state after them.
+            history: called for the rest, if it is needed.
+
+        Raises:
+            StoppedError: a checkpoint is on the disk, and training is to stop here.
+        """
+        if self._every and step % self._every == 0:
+            self._save(step, state, history())
+        self.stop_if_asked(step, state, history)
+
+    def after_evaluation(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+        """Write a checkpoint, and stop if that is asked for; arguments and errors as for `after_step`."""
+        if self._every and self._keep_best:
+            self._save(step, state, history())
+        self.stop_if_asked(step, state, history)
+
+    def stop_if_asked(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+        """Stop if that is asked for, with a checkpoint; arguments and errors as for `after_step`."""
+        if self._stop_asked():
+            self._save(step, state, history())
+            with full_disk_is_an_os_error():
+                self._manager.wait_until_finished()
+            raise StoppedError(f"stopped after step {step}, which is kept; the same command goes on from there")
+
+    def _save(self, step: int, state: TrainState, history: History) -> None:
+        import orbax.checkpoint as ocp
+
+        # The same state may have been kept before it was evaluated; then it is evaluated again when training goes on.
+        if step in self._manager.all_steps():
+            return
+        accuracies = [(next(iter(point["test_accuracy"].values()), 0.0), point["step"]) for point in history.curve]
+        self._best = max(accuracies)[1] if accuracies and self._keep_best else None
+        with full_disk_is_an_os_error():
+            # One is written at a time; `_write_checksums` is called for the one before until it is finished.
+            self._manager.wait_until_finished()
+        leader_does(lambda: require_room(self._folder, state))
+        self._saving = step
+        told = {"run": self._run, "step": step, **dataclasses.asdict(history)}
+        told["unreported"] = [{name: float(value) for name, value in one.items()} for one in history.unreported]
+        args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), history=ocp.args.JsonSave(told))
+        with full_disk_is_an_os_error():
+            self._manager.save(step, args=args, force=True)
+
+    @_damage_is_a_data_error
+    def _read(self, path: Path, like: TrainState) -> tuple[TrainState, History]:
+        import orbax.checkpoint as ocp
+
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            told = checkpointer.restore(path, ocp.args.Composite(history=ocp.args.JsonRestore()))["history"]
+            if told["run"] != self._run:
+                raise ConfigError(f"the checkpoint {path} is of another training: choose another --workdir")
+            restore = ocp.args.PyTreeRestore(like, ocp.checkpoint_utils.construct_restore_args(like))
+            state = checkpointer.restore(path, ocp.args.Composite(state=restore))["state"]
+        unreported = [{name: np.float32(value) for name, value in one.items()} for one in told["unreported"]]
+        last = None if told["last"] is None else Progress(**told["last"])
+        return state, History(tuple(told["curve"]), last, tuple(unreported), told["log_bytes"])
+
+    def _steps(self) -> list[int]:
+        """Steps of all finished checkpoints, the newest first."""
+        if not self._folder.is_dir():
+            return []
+        return sorted((int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()), reverse=True)
+
+    @cached_property
+    def _manager(self) -> Any:
+        import orbax.checkpoint as ocp
+
+        handlers = {
+            # Trained parameters are as good as random: to compress them is work for nothing.
+            "state": ocp.PyTreeCheckpointHandler(use_compression=False),
+            "history": ocp.JsonCheckpointHandler(),
+        }
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self,
+            cleanup_tmp_directories=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_checksums),
+        )
+
+        class Manager(ocp.CheckpointManager):
+            def reached_preemption(self, step: int) -> bool:
+                # Whether to stop is asked for elsewhere, and JAX counts the calls.
+                return False
+
+        return Manager(self._folder, options=options, item_handlers=handlers)
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Say which checkpoints are kept; Orbax asks."""
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = {*sorted(steps)[-self._keep :], self._best}
+        return [step in kept for step in steps]
+
+    def _write_checksums(self) -> None:
+        """Orbax calls this when a checkpoint's files are written, before the folder gets its name."""
+        if is_leader():
+            for unfinished in self._folder.glob(f"{self._saving}.*"):
+                write_json(unfinished / _CHECKSUMS, _checksums(unfinished))
 
 
-def load_params(path: Path, like: Any, sharding: jax.sharding.Sharding) -> Any:
-    """Read parameters that `save_params` wrote.
+class NoCheckpoints(Checkpoints):
+    """For a training that cannot be gone on with, as what it trains on cannot be had again: it only stops."""
 
-    Args:
-        path: the folder.
-        like: arrays, or shapes and dtypes as `jax.eval_shape` gives them, in the expected tree.
-        sharding: where the parameters are put, whatever devices they were saved from.
+    def __init__(self, stop_asked: Callable[[], bool]) -> None:
+        super().__init__(Path(), {}, every=0, keep=1, stop_asked=stop_asked)
 
-    Returns:
-        The parameters.
+    def newest(self, like: TrainState) -> None:
+        """There is none."""
 
-    Raises:
-        DataError: there is no such folder, or what is in it is not this model's.
-    """
-    import orbax.checkpoint as ocp
-
-    if not path.is_dir():
-        raise DataError(f"there are no parameters in {path}")
-    target = placed(like, sharding)
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            # Orbax reads an array into another shape by complaining at length and in the background.
-            _check_shapes(checkpointer.metadata(path.absolute()).item_metadata.tree, target)
-            return checkpointer.restore(path.absolute(), target)
-    except (ValueError, KeyError, OSError, AttributeError) as error:
-        raise DataError(f"the parameters in {path} are not those of this model: {str(error).splitlines()[0]}") from None
+    def stop_if_asked(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+        """Stop if that is asked for."""
+        if self._stop_asked():
+            raise StoppedError("stopped; finished runs are kept, and the same command begins this one anew")
 
 
-def placed(like: Any, sharding: jax.sharding.Sharding) -> Any:
-    """Return shapes and dtypes with the sharding that Orbax is to restore them with, whatever they were saved from."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like)
+def _checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint, by its place; a flipped bit in an array is silent in Orbax's format."""
+    sums = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not (path.parent == folder and path.name in _WRITTEN_LAST):
+            sums[path.relative_to(folder).as_posix()] = sha256_of(path)
+    return sums
 
 
-def _check_shapes(saved: Any, expected: Any) -> None:
-    saved_shapes = {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(saved)}
-    for path, leaf in jax.tree.leaves_with_path(expected):
-        name = jax.tree_util.keystr(path)
-        if name in saved_shapes and tuple(saved_shapes[name]) != leaf.shape:
-            raise ValueError(f"{name} has shape {tuple(saved_shapes[name])}, expected {leaf.shape}")
+@_damage_is_a_data_error
+def _check(folder: Path) -> None:
+    expected = read_json(folder / _CHECKSUMS)
+    if not isinstance(expected, dict):
+        raise DataError(f"it has no {_CHECKSUMS}")
+    found = _checksums(folder)
+    if missing := sorted(expected.keys() - found.keys()):
+        raise DataError(f"{missing[0]} is missing")
+    for name, checksum in found.items():
+        if expected.get(name) != checksum:
+            raise DataError(f"{name} is not what was written")

@@ -11,20 +11,20 @@ import optax
 from jax.sharding import Mesh
 
 from dkjax.config import TrainConfig
-from dkjax.data.batches import Batch, evaluation_batches, training_batches
-from dkjax.data.resident import Resident
-from dkjax.data.sampling import StepOrder
-from dkjax.data.source import Indexed
 from dkjax.errors import NonFiniteLossError
+from dkjax.input.batches import Batch, evaluation_batches, training_batches
+from dkjax.input.device_resident import DeviceResident
+from dkjax.input.order import StepOrder
 from dkjax.models.vit import Model
-from dkjax.train.chips import chip_of
+from dkjax.sources.source import Indexed
+from dkjax.train.accelerators import accelerator_of
 from dkjax.train.flops import flops_per_image
-from dkjax.train.mesh import batch_sharding, divided, replicated, train_mesh
-from dkjax.train.meter import Meter
+from dkjax.train.mesh import batch_sharding, fsdp_sharding, replicated, train_mesh
 from dkjax.train.metrics import Progress
 from dkjax.train.optimizer import optimizer, schedule
 from dkjax.train.state import TrainState, initial_state, state_like
 from dkjax.train.step import Metrics, make_eval_step, make_train_step
+from dkjax.train.throughput import Throughput
 
 _IN_FLIGHT = 2
 """Steps that the devices may have in hand. More would gain nothing: they wait for no step, and a step for no batch, as
@@ -68,10 +68,10 @@ class Trainer:
         return jax.tree.map(
             lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
             like,
-            divided(self.mesh, like),
+            fsdp_sharding(self.mesh, like),
         )
 
-    def everywhere(self, prng_key: jax.Array) -> jax.Array:
+    def replicate_key(self, prng_key: jax.Array) -> jax.Array:
         """Give every device a typed key that every process has."""
         words = np.asarray(jax.random.key_data(prng_key))
         impl = jax.random.key_impl(prng_key)
@@ -113,14 +113,16 @@ def make_trainer(
         train_step=make_train_step(model, tx, config, mesh),
         eval_step=make_eval_step(model, mesh),
         learning_rate=schedule(config, total_steps),
-        flops_per_image=flops_per_image(model, image_shape) if image_shape and chip_of(mesh.devices.flat[0]) else None,
+        flops_per_image=flops_per_image(model, image_shape)
+        if image_shape and accelerator_of(mesh.devices.flat[0])
+        else None,
     )
 
 
 def train(
     trainer: Trainer,
     state: TrainState,
-    records: Indexed | Resident,
+    records: Indexed | DeviceResident,
     order: StepOrder,
     steps: range,
     prng_key: jax.Array,
@@ -138,7 +140,7 @@ def train(
         trainer: from `make_trainer`.
         state: where training stands; it is given up.
         records: what to train on.
-        order: which records a step sees, from `dkjax.data.sampling`, `config.batch_size` of them.
+        order: which records a step sees, from `dkjax.input.order`, `config.batch_size` of them.
         steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
         prng_key: the root of the dropout keys.
         report: called every `config.log_every` steps and after the last.
@@ -156,7 +158,7 @@ def train(
         DataError: there are no records.
     """
     pending = list(unreported)
-    meter = Meter(trainer.config.batch_size, trainer.flops_per_image, trainer.mesh)
+    meter = Throughput(trainer.config.batch_size, trainer.flops_per_image, trainer.mesh)
     batches = training_batches(records, order, steps, batch_sharding(trainer.mesh))
     with contextlib.closing(batches):
         for step in steps:
@@ -188,7 +190,7 @@ def train(
 def evaluate(
     trainer: Trainer,
     params: Any,
-    test_views: Mapping[str, Indexed | Resident],
+    test_views: Mapping[str, Indexed | DeviceResident],
     after_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Measure accuracy; every image counts once.
@@ -203,13 +205,13 @@ def evaluate(
         The share of images named rightly, 0 to 1, by name.
     """
     return {
-        name: int(named_rightly(trainer, params, records, after_batch).sum()) / len(records)
+        name: int(count_correct(trainer, params, records, after_batch).sum()) / len(records)
         for name, records in test_views.items()
     }
 
 
-def named_rightly(
-    trainer: Trainer, params: Any, records: Indexed | Resident, after_batch: Callable[[], None] = lambda: None
+def count_correct(
+    trainer: Trainer, params: Any, records: Indexed | DeviceResident, after_batch: Callable[[], None] = lambda: None
 ) -> np.ndarray:
     """Count the images of each class that the model names rightly; every image counts once.
 

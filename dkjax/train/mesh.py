@@ -57,7 +57,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def divided(mesh: Mesh, tree: Any) -> Any:
+def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:
     """Say where parameters, or a state that is made of them, lie on a mesh.
 
     Args:

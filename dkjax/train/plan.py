@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from dkjax.config import TrainConfig
 from dkjax.errors import ConfigError, MissingPackageError
 from dkjax.models.vit import Model
-from dkjax.train.chips import chip_of
+from dkjax.train.accelerators import accelerator_of
 from dkjax.train.loop import make_trainer
 from dkjax.train.mesh import batch_sharding, replicated
 
@@ -46,7 +46,7 @@ class Plan:
             often as it runs, and the optimizer, a small part, with it.
         accessed_bytes: read and written, likewise.
         least_seconds: below this no step can be, by the chip's arithmetic and memory bandwidth; None for devices
-            that are not in `dkjax.train.chips.CHIPS`.
+            that are not in `dkjax.train.accelerators.CHIPS`.
         estimated_seconds: the compiler's own estimate of a step; None where it makes none. Neither number knows
             what the host does or what waits for the network.
         collectives: how often each kind of communication between devices stands in the program.
@@ -133,7 +133,7 @@ def plan_training(
     seconds = time.perf_counter() - started
     memory: Any = compiled.memory_analysis()
     costs: Any = compiled.cost_analysis()
-    chip = chip_of(found[0])
+    chip = accelerator_of(found[0])
     flops, accessed = costs["flops"] * config.accumulate, costs["bytes accessed"] * config.accumulate
     estimated = costs.get("optimal_seconds", 0) * config.accumulate
     return Plan(

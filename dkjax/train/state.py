@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from dkjax.train.mesh import divided
+from dkjax.train.mesh import fsdp_sharding
 
 
 @jax.tree_util.register_dataclass
@@ -38,12 +38,12 @@ def initial_state(params: Any, tx: optax.GradientTransformation, mesh: Mesh) -> 
     Args:
         params: on this process's devices or in its memory; the same in every process.
         tx: the optimizer.
-        mesh: where the state lies, as `dkjax.train.mesh.divided` says.
+        mesh: where the state lies, as `dkjax.train.mesh.fsdp_sharding` says.
 
     Returns:
         The state before the first step.
     """
-    where = divided(mesh, state_like(params, tx))
+    where = fsdp_sharding(mesh, state_like(params, tx))
     return jax.jit(lambda params: _start(params, tx), out_shardings=where)(params)
 
 

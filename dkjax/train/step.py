@@ -10,9 +10,9 @@ import optax
 from jax.sharding import Mesh
 
 from dkjax.config import TrainConfig
-from dkjax.data.batches import Batch
+from dkjax.input.batches import Batch
 from dkjax.models.vit import Model
-from dkjax.train.mesh import batch_sharding, divided, replicated
+from dkjax.train.mesh import batch_sharding, fsdp_sharding, replicated
 from dkjax.train.mixup import mixup
 from dkjax.train.state import TrainState
 
@@ -76,10 +76,10 @@ def make_train_step(
         average = gradient if config.accumulate == 1 else accumulated
         images = jax.lax.with_sharding_constraint(batch, batch_sharding(mesh))
         (loss, accuracy), grads = average(params, images, step_key)
-        grads = jax.lax.with_sharding_constraint(grads, divided(mesh, grads))
+        grads = jax.lax.with_sharding_constraint(grads, fsdp_sharding(mesh, grads))
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         state = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
-        return jax.lax.with_sharding_constraint(state, divided(mesh, state)), {"loss": loss, "accuracy": accuracy}
+        return jax.lax.with_sharding_constraint(state, fsdp_sharding(mesh, state)), {"loss": loss, "accuracy": accuracy}
 
     return jax.jit(train_step, donate_argnums=0, out_shardings=(None, replicated(mesh)))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dkjax.bench import feed, measure_feed
-from dkjax.data.sampling import uniform_order
 from dkjax.errors import ConfigError
+from dkjax.input.order import uniform_order
 
 
 def test_result() -> None:

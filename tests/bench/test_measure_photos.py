@@ -3,7 +3,7 @@
 import pytest
 
 from dkjax.bench import measure_photos, photos
-from dkjax.data.store import open_data_set
+from dkjax.dkds import open_data_set
 
 
 def test_rows_and_what_they_did(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from dkjax.config import TrainConfig
 from dkjax.errors import ConfigError
 from dkjax.models.pretrained import export_params
 from dkjax.models.vit import vit
-from dkjax.train.chips import Chip
+from dkjax.train.accelerators import Chip
 from dkjax.train.flops import flops_per_image
 from dkjax.train.mesh import train_mesh
 from dkjax.train.optimizer import optimizer
@@ -50,7 +50,7 @@ def test_result() -> None:
 
 
 def test_share_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step, "chip_of", lambda device: Chip(memory_bytes=1 << 30, flops=1e12, bandwidth=1e9))
+    monkeypatch.setattr(step, "accelerator_of", lambda device: Chip(memory_bytes=1 << 30, flops=1e12, bandwidth=1e9))
     [case] = measure_step("mu", batches=(2,), size=32, rounds=1)["cases"]
     flops = flops_per_image(vit("mu", patch_size=16, num_classes=step.NUM_CLASSES), (32, 32, 3))
     plain, longer, alone = case["rows"]

@@ -10,7 +10,7 @@ import pytest
 from dkjax.bench import measure_training, training
 from dkjax.bench.training import Workload, workload
 from dkjax.models.vit import vit
-from dkjax.train.resume import Checkpoints
+from dkjax.train.checkpoints import Checkpoints
 
 SMALL = Workload(vit("mu", width=8, heads=2, mlp_dim=8, patch_size=4, num_classes=10), size=8, batch=4, images=40)
 

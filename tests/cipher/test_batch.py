@@ -207,7 +207,7 @@ def test_no_key_outlives_the_call(fails, monkeypatch):
                 raise ValueError("stop")
             yield np.asarray(dkjax.encrypt(scheme, image_keys, images))
 
-    monkeypatch.setattr(home, "encrypt_batches", spy)
+    monkeypatch.setattr(home, "encrypt_stream", spy)
     if fails:
         # The error is held, and with it the frames in which the keys were.
         with pytest.raises(ValueError, match="stop") as caught:

@@ -22,13 +22,13 @@ def keys():
 
 def test_equals_one_call():
     pairs = [(keys()[first : first + 2], IMAGES[first : first + 2]) for first in range(0, 6, 2)]
-    batches = list(dkjax.encrypt_batches(SCHEME, pairs))
+    batches = list(dkjax.encrypt_stream(SCHEME, pairs))
     assert all(isinstance(batch, np.ndarray) for batch in batches)
     np.testing.assert_array_equal(np.concatenate(batches), dkjax.encrypt(SCHEME, keys(), IMAGES))
 
 
 def test_nothing_in_nothing_out():
-    assert list(dkjax.encrypt_batches(SCHEME, [])) == []
+    assert list(dkjax.encrypt_stream(SCHEME, [])) == []
 
 
 def test_holds_two_batches():
@@ -43,7 +43,7 @@ def test_holds_two_batches():
             made.append(weakref.ref(images))
             yield keys()[:2], images
 
-    stream = dkjax.encrypt_batches(SCHEME, endless())
+    stream = dkjax.encrypt_stream(SCHEME, endless())
     for _ in range(20):
         next(stream)
         gc.collect()
@@ -51,7 +51,7 @@ def test_holds_two_batches():
 
 
 def test_a_wrong_batch_stops_the_stream_after_the_right_ones():
-    stream = dkjax.encrypt_batches(SCHEME, [(keys()[:2], IMAGES[:2]), (keys()[:3], IMAGES[:3, :7])])
+    stream = dkjax.encrypt_stream(SCHEME, [(keys()[:2], IMAGES[:2]), (keys()[:3], IMAGES[:3, :7])])
     with pytest.raises(ArgumentError, match="does not divide height=7"):
         list(stream)
 

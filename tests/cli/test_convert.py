@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import dkjax.data.convert
+import dkjax.dkds.convert
 from dkjax import schemes
 from dkjax.cli.convert import Format
 from dkjax.cli.main import app
-from dkjax.collaborative.handover import Order, encrypt_data_set
+from dkjax.client.data_set import Order, encrypt_data_set
 from dkjax.config import KeysConfig
-from dkjax.data import ArraySource
-from dkjax.data.convert import CONTAINERS
-from dkjax.data.store import open_data_set
+from dkjax.dkds import open_data_set
+from dkjax.dkds.convert import CONTAINERS
+from dkjax.sources import ArraySource
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +129,7 @@ def test_a_stop_leaves_nothing(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(dkjax.data.convert.conversion, "write_sidecar", fail)
+    monkeypatch.setattr(dkjax.dkds.convert.conversion, "write_sidecar", fail)
     code, out, err = run(dkds, "--to", "png", "--out", tmp_path / "there")
     assert (code, out) == (75, "")
     assert err.startswith(f"dkjax: {said} {tmp_path / 'there'}")
@@ -140,7 +140,7 @@ def test_a_stop_leaves_nothing(
 def test_sigterm_leaves_nothing(dkds: Path, tmp_path: Path) -> None:
     program = """
 import sys
-import dkjax.data.convert.stream as stream
+import dkjax.dkds.convert.stream as stream
 take = stream.RecordStream.take
 def slow(self, count):
     print("ready", flush=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
-from dkjax.data.store import open_data_set, shard
+from dkjax.dkds import open_data_set, shard
 
 SMALL = ["--set", "data.image_size=16", "--set", "scheme.block_size=4", "--set", "store.shard_images=8"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dkjax.data import open_source
-from dkjax.data.store import open_data_set
-from dkjax.data.store.verify import verify
+from dkjax.dkds import open_data_set
+from dkjax.dkds.verify import verify
+from dkjax.sources import open_source
 
 pytestmark = pytest.mark.slow
 
@@ -147,7 +147,7 @@ import json, resource, sys, time
 from pathlib import Path
 import numpy as np
 from dkjax import schemes
-from dkjax.collaborative.handover import Order, encrypt_data_set
+from dkjax.client.data_set import Order, encrypt_data_set
 from dkjax.config import KeysConfig
 
 class Generated:

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dkjax.collaborative
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-import dkjax.collaborative
 from dkjax.cli.errors import for_people
 from dkjax.cli.main import app
-from dkjax.collaborative.workdir import open_workdir
 from dkjax.config import load_config
 from dkjax.errors import DataError, NonFiniteLossError
+from dkjax.server.workdir import open_workdir
 
 CONFIG = """
 [data]

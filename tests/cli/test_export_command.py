@@ -16,7 +16,7 @@ from dkjax.cli.export import Format
 from dkjax.cli.main import app
 from dkjax.models.pretrained import FORMATS, load_pretrained
 from dkjax.models.vit import vit
-from dkjax.train.trained import Trained, save_trained
+from dkjax.train.trained_model import Trained, save_trained
 
 SHAPE, CLASSES = (8, 12, 3), ("cat", "dog", "owl")
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import dkjax
 from dkjax.cli.main import app
-from dkjax.data.store.manifest import SchemeEntry
+from dkjax.dkds.manifest import SchemeEntry
 from dkjax.report.contact_sheet import is_contact_sheet
 
 

@@ -13,8 +13,8 @@ from key_search import found_keys, spellings, watched_keys
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
-from dkjax.data.store import writer
-from dkjax.train.trained import load_trained
+from dkjax.dkds import writer
+from dkjax.train.trained_model import load_trained
 
 CONFIG = """
 [data]

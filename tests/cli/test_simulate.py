@@ -108,8 +108,8 @@ def test_the_same_command_again_keeps_and_prints_the_table(ran: dict) -> None:
 
 
 def test_another_working_process_is_refused(ran: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dkjax.collaborative.workdir import open_workdir
     from dkjax.config import load_config
+    from dkjax.server.workdir import open_workdir
 
     monkeypatch.chdir(ran["folder"])
     with open_workdir(Path("runs/small"), load_config(Path("small.toml"))):

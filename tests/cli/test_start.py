@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import dkjax
-from dkjax.cli import huge_pages
-from dkjax.cli.huge_pages import start_again_with_huge_pages
+from dkjax.runtime import huge_pages
+from dkjax.runtime.huge_pages import start_again_with_huge_pages
 
 ON_DEMAND, ALWAYS, NEVER = "always [madvise] never\n", "[always] madvise never\n", "always madvise [never]\n"
 

@@ -18,7 +18,7 @@ import pytest
 from made_data_sets import digits, encrypted
 
 from dkjax.train.metrics import MEASURED
-from dkjax.train.trained import load_trained
+from dkjax.train.trained_model import load_trained
 
 pytestmark = pytest.mark.slow
 

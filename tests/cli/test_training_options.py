@@ -10,12 +10,12 @@ import pytest
 from made_data_sets import digits, encrypted
 from typer.testing import CliRunner
 
-from dkjax import machine
 from dkjax.cli import training
 from dkjax.cli.main import app
-from dkjax.cli.training import parse_watch, prepare_training
+from dkjax.cli.training import parse_profiling, prepare_training
 from dkjax.errors import ConfigError
-from dkjax.train.joining import Place
+from dkjax.runtime import machine
+from dkjax.runtime.join import Place
 
 CONFIG = """
 [model]
@@ -58,14 +58,14 @@ def test_jax_settings_of_the_cache_win(caches: Path) -> None:
 
 def test_who_joins(monkeypatch: pytest.MonkeyPatch) -> None:
     places: list[Place] = []
-    monkeypatch.setattr("dkjax.train.joining.join", lambda place, *_: places.append(place) or False)
+    monkeypatch.setattr("dkjax.runtime.join.join", lambda place, *_: places.append(place) or False)
     assert prepare_training("a:1", 3, 2)
     assert places == [Place("a:1", 3, 2)]
 
 
 def test_a_process_that_is_not_the_leader_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dkjax.train.joining.join", lambda *_: True)
-    monkeypatch.setattr("dkjax.train.processes.is_leader", lambda: False)
+    monkeypatch.setattr("dkjax.runtime.join.join", lambda *_: True)
+    monkeypatch.setattr("dkjax.runtime.processes.is_leader", lambda: False)
     given: list[bool] = []
     monkeypatch.setattr(training, "_give_stdout_to_results", lambda: given.append(True))
     assert not prepare_training(None, None, None)
@@ -75,13 +75,13 @@ def test_a_process_that_is_not_the_leader_prints_nothing(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("text", ["10", "10:", ":5", "15:10", "3:3", "a:b", "-1:4", "1:2:3"])
 def test_steps_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError, match=f"--profile {text}: expected the first step and the one after the last"):
-        parse_watch(text, False)
+        parse_profiling(text, False)
 
 
 def test_what_is_recorded() -> None:
-    watch = parse_watch("10:15", True)
+    watch = parse_profiling("10:15", True)
     assert (watch.profile, watch.tensorboard) == (range(10, 15), True)
-    assert parse_watch(None, False).profile is None
+    assert parse_profiling(None, False).profile is None
 
 
 @pytest.mark.parametrize("command", ["train", "simulate"])

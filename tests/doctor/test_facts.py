@@ -5,8 +5,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from dkjax import machine
 from dkjax.doctor import gather
+from dkjax.runtime import machine
 
 
 def test_here(tmp_path: Path) -> None:

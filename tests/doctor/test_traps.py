@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dkjax.doctor import TRAPS, Facts, find_traps
-from dkjax.machine import REQUIRED
-from dkjax.train.cluster import Cluster
+from dkjax.runtime.cluster import Cluster
+from dkjax.runtime.machine import REQUIRED
 
 WHOLE = Facts(versions=dict.fromkeys(REQUIRED, "1"))
 CUDA = (*WHOLE.modules, "jax_cuda13_plugin")

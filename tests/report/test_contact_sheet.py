@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from small_data_sets import write_small
 
-from dkjax.data.store import open_data_set
+from dkjax.dkds import open_data_set
 from dkjax.report import contact_sheet
 from dkjax.report.contact_sheet import draw, draw_images, is_contact_sheet
 

@@ -20,9 +20,9 @@ jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 import numpy as np
 from dkjax.config import TrainConfig
-from dkjax.data.batches import training_batches
-from dkjax.data.pool import Pool
-from dkjax.data.sampling import uniform_order
+from dkjax.input.batches import training_batches
+from dkjax.input.record_pool import RecordPool
+from dkjax.input.order import uniform_order
 from dkjax.models.vit import vit
 from dkjax.train.loop import evaluate, make_trainer, train
 from dkjax.train.mesh import batch_sharding
@@ -31,7 +31,7 @@ from dkjax.train.plan import collectives_of
 SHAPE = (8, 8, 3)
 model = vit("mu", patch_size=4, num_classes=3, width=64, mlp_dim=256, heads=4, dropout=0.1, stochastic_depth=0.1)
 random = np.random.default_rng(0)
-records = Pool([{
+records = RecordPool([{
     "image": random.integers(0, 256, (40, *SHAPE), np.uint8), "label": random.integers(0, 3, 40).astype(np.int32)
 }])
 params = model.init(jax.random.key(1), SHAPE)
@@ -39,7 +39,7 @@ first = None
 for devices, fsdp in ((1, 1), (2, 1), (4, 2), (8, 1), (8, 8)):
     config = TrainConfig(batch_size=16, epochs=2, log_every=1, fsdp=fsdp, learning_rate=1e-2)
     trainer = make_trainer(config, model, len(records), jax.devices()[:devices])
-    start, key = trainer.start(params), trainer.everywhere(jax.random.key(2))
+    start, key = trainer.start(params), trainer.replicate_key(jax.random.key(2))
     order = uniform_order(len(records), 16, seed=7)
     seen = [np.asarray(batch["label"]).tolist() for batch in
             training_batches(records, order, range(trainer.total_steps), batch_sharding(trainer.mesh))]

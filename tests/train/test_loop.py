@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from dkjax.config import TrainConfig
-from dkjax.data.pool import Pool
-from dkjax.data.sampling import StepOrder, uniform_order
 from dkjax.errors import ConfigError, DataError, NonFiniteLossError
-from dkjax.train.loop import Trainer, evaluate, make_trainer, named_rightly, train
+from dkjax.input.order import StepOrder, uniform_order
+from dkjax.input.record_pool import RecordPool
+from dkjax.train.loop import Trainer, count_correct, evaluate, make_trainer, train
 from dkjax.train.mesh import train_mesh
 from dkjax.train.metrics import Progress
 from dkjax.train.step import make_eval_step, make_train_step
@@ -41,13 +41,13 @@ MODEL = Linear()
 CONFIG = TrainConfig(epochs=10, batch_size=8, learning_rate=5e-2, log_every=7)
 
 
-def toy_records(count: int = 32, seed: int = 0) -> Pool:
+def toy_records(count: int = 32, seed: int = 0) -> RecordPool:
     """Three classes that a linear model tells apart: which row of the image is bright."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, count, dtype=np.int32)
     images = rng.integers(0, 100, (count, 4, 4, 1), dtype=np.uint8)
     images[np.arange(count), labels] += 120
-    return Pool([{"image": images, "label": labels}])
+    return RecordPool([{"image": images, "label": labels}])
 
 
 RECORDS = toy_records()
@@ -107,9 +107,9 @@ def test_untrained_is_chance(trainer: Trainer) -> None:
 def test_named_rightly_by_class(trainer: Trainer) -> None:
     records = toy_records(21, seed=9)
     counts = np.bincount(records.labels, minlength=3)
-    assert named_rightly(trainer, MODEL.init(), records).tolist() == [counts[0], 0, 0]
+    assert count_correct(trainer, MODEL.init(), records).tolist() == [counts[0], 0, 0]
     state, _ = run(trainer, range(40))
-    right = named_rightly(trainer, state.params, records)
+    right = count_correct(trainer, state.params, records)
     assert (right <= counts).all()
     assert right.sum() / 21 == evaluate(trainer, state.params, {"new": records})["new"]
 

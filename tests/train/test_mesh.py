@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from dkjax.errors import ConfigError
-from dkjax.train.mesh import batch_sharding, divided, replicated, train_mesh
+from dkjax.train.mesh import batch_sharding, fsdp_sharding, replicated, train_mesh
 
 
 def test_all_devices_by_default() -> None:
@@ -62,5 +62,5 @@ def test_shardings() -> None:
 )
 def test_what_is_divided(shape: tuple[int, ...], spec: PartitionSpec) -> None:
     like = {"a": [jax.ShapeDtypeStruct(shape, np.float32)]}
-    assert divided(train_mesh(8, fsdp=4), like)["a"][0].spec == spec
-    assert divided(train_mesh(8), like)["a"][0].spec == PartitionSpec()
+    assert fsdp_sharding(train_mesh(8, fsdp=4), like)["a"][0].spec == spec
+    assert fsdp_sharding(train_mesh(8), like)["a"][0].spec == PartitionSpec()

@@ -26,7 +26,7 @@ def test_is_the_program_that_trains(planned: Plan) -> None:
     state = trainer.start(MODEL.init(key, SHAPE))
     batch = {"image": np.zeros((8, *SHAPE), np.uint8), "label": np.zeros(8, np.int32)}
     batch = jax.device_put(batch, batch_sharding(trainer.mesh))
-    key = trainer.everywhere(key)
+    key = trainer.replicate_key(key)
     compiled = trainer.train_step.lower(state, batch, key).compile()
     costs, memory = compiled.cost_analysis(), compiled.memory_analysis()
     assert (planned.flops, planned.accessed_bytes) == (costs["flops"], costs["bytes accessed"])

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from made_data_sets import digits, encrypted
 
-from dkjax.collaborative import simulate
 from dkjax.config import load_config
-from dkjax.data.place import own_rows
+from dkjax.experiment.simulation import simulate
+from dkjax.input.device_put import own_rows
 from dkjax.train.mesh import batch_sharding, train_mesh
 from dkjax.train.metrics import MEASURED
-from dkjax.train.trained import load_trained
+from dkjax.train.trained_model import load_trained
 
 CONFIG = """
 [data]
@@ -246,7 +246,7 @@ def test_one_mistake_ends_all(setup: Setup, tmp_path: Path) -> None:
 
 def test_process_0_does_not_answer(setup: Setup, tmp_path: Path) -> None:
     from dkjax.errors import TransportError
-    from dkjax.train.joining import Place, join
+    from dkjax.runtime.join import Place, join
 
     with pytest.raises(TransportError, match=r"process 0 does not answer at 127\.0\.0\.1:\d+ .*is it running"):
         join(Place(f"127.0.0.1:{free_port()}", 2, 1), {}, wait_seconds=1)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dkjax.data.archive import array_names
 from dkjax.errors import DataError
+from dkjax.formats.npz import array_names
 from dkjax.models.pretrained.checkpoint import Checkpoint
 from dkjax.models.pretrained.google import read_google
 from dkjax.models.pretrained.hugging_face import VIT, read_hugging_face

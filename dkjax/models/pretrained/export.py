@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dkjax.data.tensor_file import write_safetensors
 from dkjax.errors import ArgumentError, ConfigError, DataError
+from dkjax.formats.safetensors import write_safetensors
 from dkjax.models.pretrained.checkpoint import Arrays
 from dkjax.models.pretrained.google import flat_arrays
 from dkjax.models.pretrained.hugging_face import hugging_face_configs, hugging_face_state

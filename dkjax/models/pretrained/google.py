@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dkjax.data.archive import array_names, read_array
 from dkjax.errors import DataError
+from dkjax.formats.npz import array_names, read_array
 from dkjax.models.pretrained.checkpoint import (
     HEAD,
     POSITIONS,

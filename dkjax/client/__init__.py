@@ -1,0 +1,1 @@
+"""What a client does: it encrypts its images and hands them over."""

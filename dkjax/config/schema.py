@@ -1,0 +1,418 @@
+"""The sections of a configuration, as frozen models that refuse unknown keys and numbers out of range."""
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+FixedCount = Annotated[int | str, Field(union_mode="left_to_right")]
+"""How many positions stay in place: a number, or a share of them such as `"75%"`."""
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+SchemeName = Literal[
+    "disposable", "horio", "qi", "etc", "le", "ele", "pe", "orthogonal", "patch_shuffle", "negative_positive"
+]
+"""The schemes of `dkjax.schemes`."""
+
+RESTRICTED_SCHEMES = ("disposable", "horio")
+"""Schemes that leave positions at their place: those with `fixed_blocks` and `fixed_pixels`."""
+
+ADAPTABLE_SCHEMES = ("disposable", "horio", "qi")
+"""Schemes whose key the ViT's embedding can take in: a permutation of blocks and one of values."""
+
+ARM_KINDS = ("plain", "disposable", "client_key", "shared_key")
+
+
+class Section(BaseModel):
+    """A table of a configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _check_fixed(value: int | str) -> int | str:
+    if isinstance(value, str) and (not re.fullmatch(r"\d{1,3}%", value) or int(value[:-1]) > 100):
+        raise ValueError(f'expected a count or a share from "0%" to "100%", got {value!r}')
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"expected a count of at least 0, got {value}")
+    return value
+
+
+def _check_restricted(scheme: str, where: str) -> None:
+    if scheme not in RESTRICTED_SCHEMES:
+        raise ValueError(
+            f"{where}: the scheme {scheme} leaves nothing at its place; {' and '.join(RESTRICTED_SCHEMES)} do"
+        )
+
+
+def fixed_count(value: int | str, total: int) -> int:
+    """Turn a count or a share of `total` into a count, rounding down.
+
+    Args:
+        value: a count, or a share such as `"75%"`, as `_check_fixed` lets pass.
+        total: the number of positions there are.
+
+    Returns:
+        The count. A count above `total` is returned as it is; the scheme refuses it for the image at hand.
+    """
+    return value if isinstance(value, int) else total * int(value[:-1]) // 100
+
+
+class _SplitConfig(Section):
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: NonNegativeInt = 0
+    test_images: PositiveInt | None = None
+
+
+class ServerDataConfig(_SplitConfig):
+    """`[data]` as far as the server cares: which images of a source are for testing. The rest is the clients'."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _ImagesConfig(_SplitConfig):
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    channels: Literal[1, 3] | None = None
+    train_images: PositiveInt | None = None
+
+    @pydantic.field_validator("image_size", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def height_width(self) -> tuple[int, int] | None:
+        """The size images are resized to before encryption, or None to keep theirs."""
+        if isinstance(self.image_size, int):
+            return self.image_size, self.image_size
+        return self.image_size
+
+
+class DataConfig(_ImagesConfig):
+    """`[data]`: which images, at which size."""
+
+    source: str
+
+
+class PlanDataConfig(_ImagesConfig):
+    """`[data]` where the shape of the images may also be known from elsewhere."""
+
+    source: str | None = None
+
+
+class ClientsConfig(Section):
+    """`[clients]`: how the training images lie with the clients, and how often they upload."""
+
+    count: PositiveInt = 4
+    partition: Literal["iid", "dirichlet", "shards"] = "iid"
+    alpha: PositiveFloat = 1.0
+    shards_per_client: PositiveInt = 2
+    seed: NonNegativeInt = 0
+    rounds: PositiveInt = 1
+    train_on: Literal["all", "newest"] = "all"
+
+
+class KeysConfig(Section):
+    """`[keys]`: where the cipher keys come from."""
+
+    mode: Literal["disposable", "reproducible"] = "disposable"
+    seed: NonNegativeInt | None = None
+    prng: str = "chacha20"
+
+    @pydantic.model_validator(mode="after")
+    def _seed_belongs_to_reproducible(self) -> "KeysConfig":
+        if self.mode == "disposable" and self.seed is not None:
+            raise ValueError('a seed makes keys guessable: remove it, or set mode = "reproducible"')
+        if self.mode == "reproducible" and self.seed is None:
+            raise ValueError('mode = "reproducible" needs a seed')
+        return self
+
+
+class SchemeConfig(Section):
+    """`[scheme]`: the encryption; an arm may override the fixed positions."""
+
+    name: SchemeName = "disposable"
+    block_size: PositiveInt = 16
+    fixed_blocks: FixedCount = 0
+    fixed_pixels: FixedCount = 0
+
+    _fixed = pydantic.field_validator("fixed_blocks", "fixed_pixels")(_check_fixed)
+
+    @pydantic.model_validator(mode="after")
+    def _parameters_belong_to_the_scheme(self) -> "SchemeConfig":
+        if self.name == "orthogonal":
+            raise ValueError(
+                "orthogonal gives floating point images, and clients upload uint8 ones: use dkjax.schemes.orthogonal "
+                "in Python, or choose another scheme"
+            )
+        if self.name == "pe" and self.block_size != 1:
+            raise ValueError(
+                "pe encrypts pixel by pixel: set block_size = 1, and the ViT's patches by model.patch_size"
+            )
+        for key in ("fixed_blocks", "fixed_pixels"):
+            if getattr(self, key) != 0:
+                _check_restricted(self.name, key)
+        return self
+
+
+class StoreConfig(Section):
+    """`[store]`: encrypted data sets on disk."""
+
+    shard_images: PositiveInt | None = None
+    on_disk: bool = False
+
+
+class AugmentConfig(Section):
+    """`[augment]`: random changes that a client makes to its images before it encrypts them."""
+
+    flip: bool = False
+    crop: NonNegativeInt = 0
+    rand_augment: tuple[PositiveInt, Annotated[int, Field(ge=0, le=30)]] | None = None
+
+    @pydantic.field_validator("rand_augment", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class ModelConfig(Section):
+    """`[model]`: the Vision Transformer. Its patch size is the scheme's block size, unless it is given here."""
+
+    variant: str = "Ti"
+    patch_size: PositiveInt | None = None
+    width: PositiveInt | None = None
+    depth: PositiveInt | None = None
+    mlp_dim: PositiveInt | None = None
+    heads: PositiveInt | None = None
+    pool: Literal["token", "mean"] = "token"
+    gelu: Literal["tanh", "exact"] = "tanh"
+    dropout: Fraction = 0.0
+    stochastic_depth: Fraction = 0.0
+    patch_dropout: Fraction = 0.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
+    pretrained: Annotated[Path, Field(strict=False)] | None = None
+    pretrained_mean: tuple[float, ...] | None = None
+    pretrained_std: tuple[PositiveFloat, ...] | None = None
+
+    @pydantic.field_validator("pretrained_mean", "pretrained_std", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @pydantic.model_validator(mode="after")
+    def _normalisation_is_of_a_checkpoint(self) -> "ModelConfig":
+        if self.pretrained is None and (self.pretrained_mean, self.pretrained_std) != (None, None):
+            raise ValueError("pretrained_mean and pretrained_std say what a checkpoint was trained on: set pretrained")
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """What `dkjax.models.vit.vit` takes, the patch size aside."""
+        return self.model_dump(exclude={"patch_size", "pretrained", "pretrained_mean", "pretrained_std"})
+
+
+def _check_weights(value: Any) -> Any:
+    words = value in ("records", "equal")
+    numbers = isinstance(value, dict) and all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight < math.inf
+        for weight in value.values()
+    )
+    if not words and not numbers:
+        raise ValueError(
+            f'expected "records", "equal", or a number above 0 for each client, such as {{a = 2, b = 1}}, got {value!r}'
+        )
+    return value
+
+
+_CLIENT_SIDE = "clients do it before they encrypt, as [augment] says"
+_REGION = "a rectangle of it is no region of the picture; model.patch_dropout leaves patches out"
+_NOT_ON_ENCRYPTED = {
+    **dict.fromkeys(
+        ("flip", "crop", "rotate", "shear", "translate", "resize", "random_crop", "random_flip", "random_resized_crop"),
+        f"its values do not lie where they lay in the picture; {_CLIENT_SIDE}",
+    ),
+    **dict.fromkeys(
+        ("rand_augment", "auto_augment", "trivial_augment", "augmix"),
+        f"its values do not lie where they lay in the picture, and its channels are mixed; {_CLIENT_SIDE}",
+    ),
+    **dict.fromkeys(
+        ("color_jitter", "colour_jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "mean", "std"),
+        f"its channels are mixed; {_CLIENT_SIDE}",
+    ),
+    **dict.fromkeys(("cutmix", "cutout", "random_erasing"), _REGION),
+}
+"""What is done to plain images elsewhere, and why it means nothing once an image is encrypted."""
+
+
+ClientWeights = Literal["records", "equal"] | dict[str, PositiveFloat]
+"""How often each client's images are seen: in proportion to its records, all clients alike, or by its name."""
+
+
+class TrainConfig(Section):
+    """`[train]`: the server's training, the same for every arm."""
+
+    epochs: PositiveInt = 10
+    batch_size: PositiveInt = 128
+    client_weights: Annotated[ClientWeights, BeforeValidator(_check_weights)] = "records"
+    learning_rate: PositiveFloat = 1e-3
+    warmup_fraction: Fraction = 0.1
+    weight_decay: NonNegativeFloat = 0.05
+    clip_norm: PositiveFloat | None = 1.0
+    label_smoothing: Fraction = 0.0
+    mixup: NonNegativeFloat = 0.0
+    accumulate: PositiveInt = 1
+    fsdp: PositiveInt = 1
+    input: Literal["host", "device"] = "host"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # jax.random.key keeps 32 bits; runs count on from here
+    runs: PositiveInt = 1
+    evaluations: PositiveInt = 5
+    log_every: PositiveInt = 20
+    checkpoint_every: NonNegativeInt = 500
+    keep_checkpoints: PositiveInt = 3
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _valid_on_encrypted_images(cls, given: Any) -> Any:
+        for name in given if isinstance(given, dict) else ():
+            if name in _NOT_ON_ENCRYPTED:
+                raise ValueError(f"{name} cannot be done to an encrypted image: {_NOT_ON_ENCRYPTED[name]}")
+        return given
+
+    @pydantic.model_validator(mode="after")
+    def _batches_can_be_divided(self) -> "TrainConfig":
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
+        if self.mixup and self.batch_size // self.accumulate % 2:
+            raise ValueError(
+                f"mixup takes images in pairs: batch_size={self.batch_size} over accumulate={self.accumulate} must be "
+                "an even number"
+            )
+        return self
+
+
+class ArmConfig(Section):
+    """`[[arms]]`: one line of the comparison. Its name begins with its kind."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+    fixed_blocks: FixedCount | None = None
+    fixed_pixels: FixedCount | None = None
+    adapt_embedding: bool = False
+
+    @pydantic.field_validator("fixed_blocks", "fixed_pixels")
+    @classmethod
+    def _fixed(cls, value: int | str | None) -> int | str | None:
+        return None if value is None else _check_fixed(value)
+
+    @pydantic.model_validator(mode="after")
+    def _kind_fits(self) -> "ArmConfig":
+        if not self.name.startswith(ARM_KINDS):
+            raise ValueError(f"the arm {self.name!r} must begin with one of {', '.join(ARM_KINDS)}")
+        if self.adapt_embedding and self.kind != "shared_key":
+            raise ValueError(
+                f"adapt_embedding in arm {self.name!r}: it exists for shared_key arms alone, "
+                "since no single embedding undoes more than one key"
+            )
+        if self.kind == "plain" and (self.fixed_blocks, self.fixed_pixels) != (None, None):
+            raise ValueError(f"fixed_blocks and fixed_pixels in arm {self.name!r}: plain images are not encrypted")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Who shares a key with whom: `plain`, `disposable`, `client_key` or `shared_key`."""
+        return next(kind for kind in ARM_KINDS if self.name.startswith(kind))
+
+
+class SimulationConfig(Section):
+    """Everything `dkjax simulate` needs to know."""
+
+    data: DataConfig
+    clients: ClientsConfig = ClientsConfig()
+    keys: KeysConfig = KeysConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    store: StoreConfig = StoreConfig()
+    augment: AugmentConfig = AugmentConfig()
+    arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
+
+    @pydantic.field_validator("arms", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @pydantic.field_validator("arms")
+    @classmethod
+    def _names_differ(cls, arms: tuple[ArmConfig, ...]) -> tuple[ArmConfig, ...]:
+        names = [arm.name for arm in arms]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two arms are named {repeated[0]!r}: give each a name of its own")
+        return arms
+
+    @pydantic.model_validator(mode="after")
+    def _arms_fit_the_scheme(self) -> "SimulationConfig":
+        for arm in self.arms:
+            for key in ("fixed_blocks", "fixed_pixels"):
+                if getattr(arm, key) is not None:
+                    _check_restricted(self.scheme.name, f"{key} in arm {arm.name!r}")
+            if not arm.adapt_embedding:
+                continue
+            if self.scheme.name not in ADAPTABLE_SCHEMES:
+                raise ValueError(
+                    f"adapt_embedding in arm {arm.name!r}: an embedding can take in permutations alone, so the scheme "
+                    f"must be one of {', '.join(ADAPTABLE_SCHEMES)}, got {self.scheme.name}"
+                )
+            if self.patch_size != self.scheme.block_size:
+                raise ValueError(
+                    f"adapt_embedding in arm {arm.name!r}: model.patch_size={self.patch_size} must be "
+                    f"scheme.block_size={self.scheme.block_size}"
+                )
+        return self
+
+    @property
+    def patch_size(self) -> int:
+        """The ViT's patch size in pixels."""
+        return self.model.patch_size or self.scheme.block_size
+
+
+class EncryptConfig(Section):
+    """Everything `dkjax encrypt` needs to know."""
+
+    data: DataConfig
+    keys: KeysConfig = KeysConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    store: StoreConfig = StoreConfig()
+    augment: AugmentConfig = AugmentConfig()
+
+
+class ServerConfig(Section):
+    """Everything `dkjax train` needs to know."""
+
+    data: ServerDataConfig = ServerDataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class PlanConfig(Section):
+    """Everything `dkjax plan` needs to know: what of the configuration of another command decides a training step."""
+
+    data: PlanDataConfig = PlanDataConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @property
+    def patch_size(self) -> int:
+        """The ViT's patch size in pixels."""
+        return self.model.patch_size or self.scheme.block_size

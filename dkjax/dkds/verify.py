@@ -1,0 +1,282 @@
+"""Is an encrypted data set whole? What the server asks before it trains, and `dkjax verify` for a person.
+
+Cheap things first: the manifest, the files, their headers. Then every byte: the SHA-256 of each shard, and where that
+is not the one written, the checksum of each record, which says what is damaged. Last, whether what is whole makes
+sense. These are checksums, no signature: they find accidents, and changes by whoever does not write the manifest anew.
+"""
+
+import dataclasses
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from dkjax.dkds import layout
+from dkjax.dkds.data_set import EncryptedDataSet, read_manifest, strangers_in
+from dkjax.dkds.manifest import Manifest
+from dkjax.dkds.shard import Shard, damaged_records, open_shard
+from dkjax.errors import DamagedDataSetError, DataError
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes read so far and in all, from one thread at a time."""
+
+_CHUNK = 1 << 20
+_THREADS = min(8, os.cpu_count() or 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was found out about a data set.
+
+    Attributes:
+        path: its folder.
+        manifest: what it says of itself; None where that cannot be trusted, and nothing else could be checked.
+        problems: everything that is wrong with it: what shows without reading all bytes, then what they show; each in
+            the order of the shards.
+    """
+
+    path: Path
+    manifest: Manifest | None
+    problems: tuple[DamagedDataSetError, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is what was written."""
+        return not self.problems
+
+
+def verify(path: Path, progress: Progress = lambda done, total: None) -> Report:
+    """Find everything that is wrong with an encrypted data set.
+
+    Every byte is read once, in parallel; memory is 1 MiB a thread, and some 40 bytes a record for its id.
+
+    Args:
+        path: the folder `NAME.dkds`.
+        progress: called as bytes are read.
+
+    Returns:
+        What was found. Each problem has its kind, and names the shard and the record where it is one of them.
+
+    Guarantees:
+        - a change to any file is found, and so is a file too many or too few (`test_damage.py`).
+        - each kind of damage is told apart, with its shard and its record (`test_verify.py::test_kind`).
+        - of several problems, all are told (`test_verify.py::test_all_problems_are_told`).
+    """
+    look = _Look(path)
+    _read_everything([look], progress)
+    return Report(path, look.manifest, tuple(look.problems))
+
+
+def require_whole(
+    data_sets: Sequence[Path], progress: Progress = lambda done, total: None
+) -> tuple[EncryptedDataSet, ...]:
+    """Open encrypted data sets for training, all of them whole, and no record twice.
+
+    Args:
+        data_sets: their folders.
+        progress: called as bytes are read.
+
+    Returns:
+        The data sets, open, in the same order.
+
+    Raises:
+        DamagedDataSetError: the first problem of one of them, or two of them hold one record. What can be seen without
+            reading all bytes is looked for in all of them first.
+        DataError: no data set, or one that was given twice.
+
+    Guarantees:
+        - what is damaged is refused (`test_damage.py`).
+        - one data set under two names is refused (`test_verify.py::test_one_data_set_twice`).
+    """
+    if not data_sets:
+        raise DataError("there is no data set to train on: give at least one NAME.dkds")
+    looks = [_Look(path) for path in data_sets]
+    _raise_first(looks)
+    _refuse_twins(looks)
+    _read_everything(looks, progress)
+    _raise_first(looks)
+    _refuse_common_records(looks)
+    return tuple(look.data_set() for look in looks)
+
+
+def labels_in_range(data_set: EncryptedDataSet) -> None:
+    """Raise `DamagedDataSetError` if a label of an open data set lies outside its classes; reads only the labels."""
+    for number, shard in enumerate(data_set.shards):
+        file = data_set.path / data_set.manifest.shards[number].file
+        for problem in _label_problems(file, number, shard, len(data_set.class_names)):
+            raise problem
+
+
+class _Look:
+    """A data set while it is looked at: what could be opened of it, and what is wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: Manifest | None = None
+        self.shards: dict[int, Shard] = {}
+        self.problems: list[DamagedDataSetError] = []
+        try:
+            self.manifest = manifest = read_manifest(path)
+            strangers = strangers_in(path, manifest)
+        except DamagedDataSetError as error:
+            self.problems.append(error)
+            return
+        except OSError as error:
+            self.problems.append(_unreadable(path, error))
+            return
+        for name in strangers:
+            self.problems.append(DamagedDataSetError("stranger", f"{path / name} does not belong into a data set"))
+        for number, entry in enumerate(manifest.shards):
+            try:
+                self.shards[number] = open_shard(path, number, manifest)
+            except DamagedDataSetError as error:
+                self.problems.append(error)
+            except OSError as error:
+                self.problems.append(_unreadable(path / entry.file, error, number))
+
+    @property
+    def opened(self) -> Manifest:
+        assert self.manifest is not None
+        return self.manifest
+
+    def data_set(self) -> EncryptedDataSet:
+        return EncryptedDataSet(self.path, self.opened, tuple(self.shards.values()))
+
+    def check_bytes(self, number: int, advance: Callable[[int], None]) -> list[DamagedDataSetError]:
+        """Read a shard that could be opened."""
+        entry, shard = self.opened.shards[number], self.shards[number]
+        file = self.path / entry.file
+        try:
+            digest = _sha256(file, advance)
+        except OSError as error:
+            return [_unreadable(file, error, number)]
+        if digest == entry.sha256:
+            return _label_problems(file, number, shard, len(self.opened.class_names))
+        records = damaged_records(shard)
+        if not records.size:
+            text = f"{file} was changed outside of its records: copy it again"
+            return [DamagedDataSetError("shard-hash", text, shard=number)]
+        return [
+            DamagedDataSetError("record-crc", f"{file}: record {i} is damaged: copy it again", shard=number, record=i)
+            for i in records.tolist()
+        ]
+
+
+def _read_everything(looks: Sequence[_Look], progress: Progress) -> None:
+    """Read all shards that could be opened, and note what is wrong with their bytes and their meaning."""
+    tasks = [(look, number) for look in looks for number in look.shards]
+    total = sum(look.opened.shards[number].bytes for look, number in tasks)
+    advance = _Counter(total, progress)
+    # Threads are enough: Python lets go of the interpreter while it hashes. The largest shards go first, so that no
+    # thread is left with one of them at the end.
+    order = sorted(range(len(tasks)), key=lambda i: -tasks[i][0].opened.shards[tasks[i][1]].bytes)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        found = dict(
+            zip(order, threads.map(lambda i: tasks[i][0].check_bytes(tasks[i][1], advance), order), strict=True)
+        )
+    for i, (look, number) in enumerate(tasks):
+        look.problems += found[i]
+        if found[i]:
+            # What is damaged has told what it has to tell.
+            del look.shards[number]
+    for look in looks:
+        look.problems += [_common_record(look, one, look, other) for one, other in _common_ids([look])]
+
+
+class _Counter:
+    """Adds up the bytes that several threads have read."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+        self._lock = threading.Lock()
+        progress(0, total)
+
+    def __call__(self, more: int) -> None:
+        with self._lock:
+            self._done += more
+            self._progress(self._done, self._total)
+
+
+def _sha256(path: Path, advance: Callable[[int], None]) -> str:
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK))
+    with open(path, "rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(buffer[:size])
+            advance(size)
+    return digest.hexdigest()
+
+
+def _label_problems(file: Path, number: int, shard: Shard, num_classes: int) -> list[DamagedDataSetError]:
+    outside = np.flatnonzero((shard.label < 0) | (shard.label >= num_classes))
+    return [
+        DamagedDataSetError(
+            "label",
+            f"{file}: record {i} has label {shard.label[i]}, outside 0..{num_classes - 1}: ask for it anew",
+            shard=number,
+            record=i,
+        )
+        for i in outside.tolist()
+    ]
+
+
+Place = tuple[int, int, int]
+"""Which data set, shard and record."""
+
+
+def _common_ids(looks: Sequence[_Look]) -> list[tuple[Place, Place]]:
+    """Find records with one id: each that comes again, after the first that has it."""
+    places = [(i, number, len(shard.id)) for i, look in enumerate(looks) for number, shard in look.shards.items()]
+    if not sum(count for _, _, count in places):
+        return []
+    ids = np.concatenate([shard.id for look in looks for shard in look.shards.values()])
+    halves = ids.view("<u8").reshape(-1, layout.ID_BYTES // 8)
+    # Ids are random, so hardly two agree in their first half; those that do are compared one by one.
+    order = np.argsort(halves[:, 0], kind="stable")
+    agree = halves[order[1:], 0] == halves[order[:-1], 0]
+    candidates = np.sort(order[np.concatenate([agree, [False]]) | np.concatenate([[False], agree])])
+    firsts = np.cumsum([0, *(count for _, _, count in places)])
+    seen: dict[bytes, Place] = {}
+    found = []
+    for i in candidates.tolist():
+        piece = int(np.searchsorted(firsts, i, side="right")) - 1
+        place = (places[piece][0], places[piece][1], i - int(firsts[piece]))
+        first = seen.setdefault(ids[i].tobytes(), place)
+        if first != place:
+            found.append((first, place))
+    return found
+
+
+def _common_record(one: _Look, first: Place, other: _Look, place: Place) -> DamagedDataSetError:
+    files = [look.path / look.opened.shards[at[1]].file for look, at in ((one, first), (other, place))]
+    text = f"{files[1]}: record {place[2]} has the id of record {first[2]} of {files[0]}"
+    return DamagedDataSetError("id", text, shard=place[1], record=place[2])
+
+
+def _refuse_twins(looks: Sequence[_Look]) -> None:
+    """Raise `DataError` if two data sets have one id."""
+    seen: dict[str, Path] = {}
+    for look in looks:
+        if look.opened.id in seen:
+            hint = "" if look.opened.keys == "disposable" else "; clients that share a seed need names of their own"
+            raise DataError(f"{look.path} is the same data set as {seen[look.opened.id]}: give it once{hint}")
+        seen[look.opened.id] = look.path
+
+
+def _refuse_common_records(looks: Sequence[_Look]) -> None:
+    for first, place in _common_ids(looks):
+        raise _common_record(looks[first[0]], first, looks[place[0]], place)
+
+
+def _raise_first(looks: Sequence[_Look]) -> None:
+    for look in looks:
+        if look.problems:
+            raise look.problems[0]
+
+
+def _unreadable(path: Path, error: OSError, number: int | None = None) -> DamagedDataSetError:
+    return DamagedDataSetError("unreadable", f"{path} cannot be read: {error.strerror or error}", shard=number)

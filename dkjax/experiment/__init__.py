@@ -1,0 +1,1 @@
+"""Clients, server and their rivals in one process, compared."""

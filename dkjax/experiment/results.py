@@ -1,0 +1,79 @@
+"""What a simulation found, as plain JSON values: the schema of `results.json`."""
+
+import statistics
+from typing import Any
+
+import numpy as np
+
+from dkjax.cipher import Scheme, key_space_bits
+from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
+from dkjax.config import ArmConfig, SimulationConfig
+from dkjax.experiment.arms import KEY_SHARING
+from dkjax.experiment.shared_setup import SharedSetup
+
+
+def arm_summary(
+    config: SimulationConfig, arm: ArmConfig, setting: SharedSetup, runs: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Say what came of an arm, over its runs.
+
+    Args:
+        config: what was run.
+        arm: which arm.
+        setting: what all arms have in common.
+        runs: what each run wrote to its `result.json`.
+
+    Returns:
+        The arm's entry in `results.json`.
+    """
+    scheme = setting.schemes[arm.name]
+    views = runs[0]["test_accuracy"]
+    ssims = [run["ssim"] for run in runs]
+    return {
+        "name": arm.name,
+        "scheme": None if scheme is None else scheme.name,
+        "fixed_blocks": None if scheme is None else _fixed(scheme, BlockScrambling),
+        "fixed_pixels": None if scheme is None else _fixed(scheme, PixelPermutation),
+        "keys": KEY_SHARING[arm.kind],
+        "adapt_embedding": arm.adapt_embedding,
+        "key_space_bits": None
+        if scheme is None
+        else key_space_bits(scheme, setting.image_shape, prng=config.keys.prng),
+        "test_accuracy": {view: _spread([run["test_accuracy"][view] for run in runs]) for view in views},
+        "ssim": None if None in ssims else statistics.fmean(ssims),
+        "upload_bytes": runs[0]["upload_bytes"],
+        "seconds": round(statistics.fmean(run["seconds"] for run in runs), 3),
+        "encrypt_seconds": round(statistics.fmean(run["encrypt_seconds"] for run in runs), 3),
+        "curves": [run["curve"] for run in runs],
+    }
+
+
+def _fixed(scheme: Scheme, kind: type[BlockScrambling] | type[PixelPermutation]) -> int | None:
+    """Say how many positions a scheme's transform of that kind leaves at their place."""
+    return next((step.fixed for step in scheme.transforms if isinstance(step, kind)), None)
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (0 for a single run) and the runs themselves."""
+    std = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": statistics.fmean(values), "std": std, "runs": values}
+
+
+def data_summary(setting: SharedSetup) -> dict[str, Any]:
+    """Say which images there were, and how they lay with the clients."""
+    num_classes = len(setting.class_names)
+    return {
+        "image_shape": list(setting.image_shape),
+        "class_names": list(setting.class_names),
+        "train_images": sum(len(client.records["label"]) for client in setting.clients),
+        "test_images": len(setting.test["label"]),
+        "skipped": setting.skipped,
+        "clients": [
+            {
+                "name": client.name,
+                "images": len(client.records["label"]),
+                "images_per_class": np.bincount(client.records["label"], minlength=num_classes).tolist(),
+            }
+            for client in setting.clients
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Records from memory, disk or devices to batches on the mesh."""

@@ -1,0 +1,98 @@
+"""Records that lie in several places, in memory or mapped from files, gathered as if they lay in one."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dkjax.errors import DataError
+from dkjax.sources.source import Indices, Records, positions
+
+_BYTES_A_THREAD = 4 << 20
+"""Less than this is not worth a thread."""
+
+_SMALL_IMAGE = 16 << 10
+"""Images of fewer bytes are copied sooner than Python names the next: threads would only wait for each other."""
+
+_ALIGNMENT = 64
+"""Bytes; what XLA for CPU wants of the address of an array."""
+
+
+class RecordPool:
+    """Pieces of records behind one another, read by position.
+
+    No piece is copied or read before it is asked for. Labels are small and are brought together at once.
+
+    Args:
+        pieces: records whose images have one shape.
+
+    Raises:
+        DataError: no piece, or images of different shapes.
+
+    Guarantees:
+        - a batch is what NumPy would gather from all pieces concatenated
+          (`test_record_pool.py::test_equals_concatenation`).
+        - a batch is new memory, never used again: `jax.device_put` on a CPU goes on using it instead of a copy
+          (`test_record_pool.py::test_no_batch_is_overwritten`).
+    """
+
+    def __init__(self, pieces: Sequence[Records]) -> None:
+        if not pieces:
+            raise DataError("there are no records: nothing was uploaded")
+        shapes = {piece["image"].shape[1:] for piece in pieces}
+        if len(shapes) > 1:
+            one, other = sorted(shapes)[:2]
+            raise DataError(f"images of shape {list(one)} and {list(other)} cannot be mixed: encrypt them alike")
+        self.pieces = tuple(pieces)
+        self.image_shape: tuple[int, int, int] = shapes.pop()
+        self.labels: NDArray[np.int32] = np.concatenate([piece["label"] for piece in pieces])
+        self._images = [piece["image"] for piece in pieces]
+        self._firsts = np.cumsum([0, *(len(image) for image in self._images)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images and labels."""
+        return sum(image.nbytes for image in self._images) + self.labels.nbytes
+
+    def __getitem__(self, indices: Indices) -> Records:
+        chosen = positions(indices, len(self))
+        images = _room((len(chosen), *self.image_shape))
+        small = images.nbytes < _SMALL_IMAGE * len(chosen)
+        parts = 1 if small else min(_cores(), images.nbytes // _BYTES_A_THREAD)
+        if parts <= 1:
+            self._gather(chosen, images)
+        else:
+            # NumPy lets go of the interpreter while it copies an image.
+            list(self._threads.map(self._gather, np.array_split(chosen, parts), np.array_split(images, parts)))
+        return {"image": images, "label": self.labels[chosen]}
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_cores(), "gather")
+
+    def _gather(self, chosen: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
+        if not images.size:
+            return
+        pieces = np.searchsorted(self._firsts, chosen, side="right") - 1
+        rows = chosen - self._firsts[pieces]
+        # One call that copies image by image, wherever they lie: to gather piece by piece would copy everything twice.
+        views = [self._images[piece][row] for piece, row in zip(pieces.tolist(), rows.tolist(), strict=True)]
+        np.concatenate(views, out=images.reshape(-1, *self.image_shape[1:]))
+
+
+def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """New memory for images, at an address that JAX on a CPU takes over as it is; anywhere else it would copy."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % _ALIGNMENT
+    return memory[first : first + size].reshape(shape)
+
+
+def _cores() -> int:
+    return min(8, len(os.sched_getaffinity(0)))

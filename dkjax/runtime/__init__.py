@@ -1,0 +1,1 @@
+"""The machine: its disks, processes and threads."""

@@ -1,0 +1,88 @@
+"""The folder of a run: one configuration, one training at a time, every file whole or absent."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from dkjax.config import asked_for, config_hash, resolved
+from dkjax.errors import ConfigError
+from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, write_json
+from dkjax.runtime.processes import is_leader, run_on_all
+
+_CONFIG = "config.json"
+
+
+@contextlib.contextmanager
+def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None = None) -> Iterator[Path]:
+    """Hold a run's folder: create it, or go on in it if it holds the same run.
+
+    Of several processes that train together, the leader holds it for all; it is one folder for them.
+
+    Args:
+        path: the folder. It may be missing, empty, or hold an earlier run of the same configuration and inputs.
+        config: the configuration, which is kept there as `config.json` with its hash.
+        inputs: plain JSON values that tell this run from others of the same configuration, such as the ids of the
+            data sets it trains on; kept beside the configuration.
+
+    Yields:
+        The path.
+
+    Raises:
+        ConfigError: the folder holds another run or other files, or another process is working in it.
+    """
+    held = {"hash": config_hash(config), "config": resolved(config), **(inputs or {})}
+    with contextlib.ExitStack() as stack:
+        run_on_all(lambda: stack.enter_context(_held(path, held)) if is_leader() else None)
+        yield path
+
+
+@contextlib.contextmanager
+def _held(path: Path, held: dict[str, Any]) -> Iterator[None]:
+    _refuse_foreign(path, held)
+    path.mkdir(parents=True, exist_ok=True)
+    with alone_in(path, "--workdir"):
+        _refuse_foreign(path, held)
+        write_json(path / _CONFIG, held)
+        yield
+
+
+def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is a file: choose another --workdir")
+    # The lock, and a configuration whose writing was cut short, are a run that has done nothing yet.
+    begun = {LOCK, _CONFIG + UNFINISHED}
+    if not path.is_dir() or begun.issuperset(os.listdir(path)):
+        return
+    try:
+        held = read_json(path / _CONFIG)
+        if not isinstance(held, dict):
+            raise ValueError("no configuration")
+        differing = _differences(_by_key(held), _by_key(wanted))
+    except (ValueError, TypeError, KeyError):
+        raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder") from None
+    if differing:
+        raise ConfigError(
+            f"{path} holds another run, which differs in {', '.join(differing)}: choose another --workdir"
+        )
+
+
+def _by_key(held: dict[str, Any]) -> dict[str, Any]:
+    """What decides the results, by section of the configuration, and the inputs beside it; the hash says no more."""
+    inputs = {name: value for name, value in held.items() if name not in ("hash", "config")}
+    return {**asked_for(held["config"]), **inputs}
+
+
+def _differences(one: Any, other: Any, where: str = "") -> list[str]:
+    """Name the keys in which two trees differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = sorted(one.keys() | other.keys())
+        return [
+            place
+            for name in names
+            for place in _differences(one.get(name), other.get(name), f"{where}.{name}" if where else name)
+        ]
+    return [] if one == other else [where]

@@ -1,0 +1,76 @@
+"""Image files on disk, each with a label, decoded when they are asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dkjax.errors import ArgumentError
+from dkjax.sources.decode import Unreadable, decode_images
+from dkjax.sources.resize import check_image_size
+from dkjax.sources.source import Indices, Records, Skipped, check_labels, positions
+
+
+class ImageFilesSource:
+    """Image files below one folder, in a given order.
+
+    Args:
+        folder: what the names are relative to.
+        names: the path of each file below the folder, with `/` between its parts.
+        labels: integers [n], one for each file, each in `0..len(class_names)-1`.
+        class_names: the name of each class.
+        image_size: (H, W) of the images that come out.
+        channels: 3 for RGB, 1 for grey.
+
+    Raises:
+        ArgumentError: an image size that is not positive, or another number of channels.
+        DataError: a label outside the classes.
+
+    Guarantees:
+        An unreadable file is reported once and hides no other
+        (`tests/sources/test_image_folder.py::test_unreadable_files_are_skipped_and_told`).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        labels: np.ndarray,
+        class_names: Sequence[str],
+        image_size: tuple[int, int],
+        channels: int = 3,
+    ) -> None:
+        if channels not in (1, 3):
+            raise ArgumentError(f"channels must be 1 (grey) or 3 (RGB) for image files, got {channels}")
+        self.class_names = tuple(class_names)
+        self.image_shape = (*check_image_size(image_size), channels)
+        self.labels = check_labels(labels, len(self.class_names), str(folder))
+        self._folder = folder
+        self._names = tuple(names)
+        self._skipped: dict[str, Skipped] = {}
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files found unreadable so far, named by their path below the folder."""
+        return tuple(self._skipped.values())
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, indices: Indices) -> Records:
+        chosen = positions(indices, len(self))
+        images = np.empty((len(chosen), *self.image_shape), np.uint8)
+        readable: list[int] = []
+        files = [self._folder / self._names[position] for position in chosen]
+        for position, image in zip(
+            chosen, decode_images(files, self.image_shape[:2], self.image_shape[2]), strict=True
+        ):
+            if isinstance(image, Unreadable):
+                name = self._names[position]
+                self._skipped.setdefault(name, Skipped(name, image.reason))
+            else:
+                images[len(readable)] = image
+                readable.append(position)
+        labels: NDArray[np.int32] = self.labels[np.array(readable, np.int64)]
+        return {"image": images[: len(readable)], "label": labels}

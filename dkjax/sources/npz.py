@@ -1,0 +1,95 @@
+"""Images in one NumPy archive: `image`, `label`, and if wanted `class_names`, `test_image`, `test_label`."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from dkjax.errors import DataError
+from dkjax.formats.npz import array_names, read_array
+from dkjax.sources.source import ArraySource
+
+_MAX_CLASSES = 1 << 16
+
+
+def open_npz(
+    path: Path, image_size: tuple[int, int] | None = None, channels: int | None = None
+) -> dict[str, partial[ArraySource]]:
+    """Open an archive of images.
+
+    Args:
+        path: the `.npz` file, with `image` uint8[n, H, W, C] or uint8[n, H, W], `label` integers [n], and optionally
+            `class_names` strings [k], `test_image` and `test_label`.
+        image_size: (H, W); as in the file if None.
+        channels: 1 or 3; as in the file if None.
+
+    Returns:
+        A function that reads the images and returns the source, for `train` and, where the archive has test images,
+        for `test`. Without `class_names` the classes are called 0, 1, ... up to the largest label.
+
+    Raises:
+        DataError: the file is missing or damaged, holds Python objects, or lacks an array. The functions raise it for
+            arrays of the wrong dtype or shape.
+
+    Guarantees:
+        - Compressed or not, the images are the same (`tests/sources/test_npz.py::test_round_trip`).
+        - An uncompressed archive is not loaded into memory
+          (`tests/sources/test_npz.py::test_stored_images_are_mapped`).
+        - A flipped bit is noticed (`tests/sources/test_npz.py::test_flipped_bit_is_noticed`).
+        - Pickles are refused (`tests/sources/test_npz.py::test_pickle_is_refused`).
+        - Memory is bounded by the images that there are (`tests/sources/test_npz.py::test_bombs_are_refused`).
+    """
+    names = array_names(path)
+    for needed in ("image", "label", *(("test_image", "test_label") if {"test_image", "test_label"} & names else ())):
+        if needed not in names:
+            raise DataError(f"{path} has no array {needed!r}, only {', '.join(sorted(names)) or 'nothing'}")
+    prefixes = {"train": "", "test": "test_"} if "test_image" in names else {"train": ""}
+    labels = {split: read_array(path, f"{prefix}label") for split, prefix in prefixes.items()}
+    for split, array in labels.items():
+        if array.dtype.kind not in "iu" or array.ndim != 1 or not array.size:
+            raise DataError(
+                f"{path}: {prefixes[split]}label must be integers of shape [n], got {array.dtype}{list(array.shape)}"
+            )
+    if "class_names" in names:
+        class_names = _class_names(path)
+    else:
+        class_names = _numbered_classes(path, max(int(array.max()) for array in labels.values()))
+    return {
+        split: partial(_open_split, path, f"{prefix}image", labels[split], class_names, image_size, channels)
+        for split, prefix in prefixes.items()
+    }
+
+
+def _open_split(
+    path: Path,
+    name: str,
+    labels: np.ndarray,
+    class_names: tuple[str, ...],
+    image_size: tuple[int, int] | None,
+    channels: int | None,
+) -> ArraySource:
+    """Read the images of one split."""
+    return ArraySource(read_array(path, name), labels, class_names, image_size, channels, name=f"{path} ({name})")
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    """Read the names of the classes."""
+    array = read_array(path, "class_names")
+    if array.dtype.kind != "U" or array.ndim != 1 or not array.size:
+        raise DataError(
+            f"{path}: class_names must be strings of shape [k], got {array.dtype}{list(array.shape)}; "
+            "save numpy.array([...], dtype=str)"
+        )
+    if array.size > _MAX_CLASSES:
+        raise DataError(f"{path} has {array.size} class_names, expected at most {_MAX_CLASSES}")
+    return tuple(array.tolist())
+
+
+def _numbered_classes(path: Path, largest: int) -> tuple[str, ...]:
+    """Name the classes by their numbers, unless a single wild label would make millions of them."""
+    if largest >= _MAX_CLASSES:
+        raise DataError(
+            f"{path} has label {largest}, and no class_names; expected labels below {_MAX_CLASSES}: "
+            "correct the labels or add class_names"
+        )
+    return tuple(map(str, range(max(largest, 0) + 1)))

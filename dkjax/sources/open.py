@@ -1,0 +1,172 @@
+"""From the word that stands in a configuration or on a command line to a source of images."""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dkjax.config import DataConfig
+from dkjax.errors import ConfigError, DataError
+from dkjax.seeds import generator
+from dkjax.sources.digits import open_digits
+from dkjax.sources.elpv import open_elpv
+from dkjax.sources.fashion_mnist import open_fashion_mnist
+from dkjax.sources.image_folder import open_image_folder
+from dkjax.sources.npz import open_npz
+from dkjax.sources.source import Source, Subset
+from dkjax.sources.split import stratified_split
+from dkjax.sources.textiles import open_textiles
+from dkjax.sources.tfds import open_tfds
+
+KNOWN = (
+    "digits",
+    "fashion-mnist",
+    "fashion-mnist:FOLDER",
+    "elpv",
+    "elpv:FOLDER",
+    "textiles",
+    "textiles:FOLDER",
+    "tfds:NAME",
+    "tfds:NAME@DATA_DIR",
+    "a folder",
+    "a .npz file",
+)
+
+# Opened by name where they were installed, or from a folder after a colon.
+_NAMED: Mapping[str, Callable[..., Mapping[str, Callable[[], Source]]]] = {
+    "fashion-mnist": open_fashion_mnist,
+    "elpv": open_elpv,
+    "textiles": open_textiles,
+}
+
+Split = Literal["train", "test"]
+
+
+def open_source(
+    spec: str,
+    split: Split | None,
+    *,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    test_fraction: float = 0.2,
+    split_seed: int = 0,
+) -> Source:
+    """Open the training or the test images of a source.
+
+    Args:
+        spec: `digits`, `fashion-mnist`, `elpv`, `textiles`, each but the first also as `NAME:FOLDER`; `tfds:NAME`,
+            `tfds:NAME@DATA_DIR`; or the path of an image folder or a `.npz` archive. A name wins over a path; write
+            `./digits` for a folder of that name.
+        split: `train` or `test`; None for all images, or the training images where the source has set test images
+            aside itself.
+        image_size: (H, W) of the images that come out; their own if None, where they have one.
+        channels: 1 for grey, 3 for RGB; those of the source if None (3 for an image folder).
+        test_fraction: the share of test images where the source has not set some aside itself.
+        split_seed: which of the possible splits, there.
+
+    Returns:
+        The source. Without official test images, training and test images are a split that is stratified by class and
+        depends on the labels, `test_fraction` and `split_seed` alone.
+
+    Raises:
+        ConfigError: an unknown name, or settings that do not fit the source.
+        DataError: the data are missing or damaged, or too few to be split.
+        MissingPackageError: the data come as a package that is not installed.
+
+    Guarantees:
+        Training and test images do not overlap (`tests/sources/test_open.py::test_train_and_test_are_disjoint`).
+
+    Example:
+        >>> open_source("digits", "test", image_size=(16, 16)).image_shape
+        (16, 16, 1)
+    """
+    if split not in ("train", "test", None):
+        raise ConfigError(f"split must be train or test, got {split!r}")
+    splits = _open_splits(spec, image_size, channels)
+    if split is None:
+        return splits["train"]()
+    if "test" in splits:
+        return splits[split]()
+    whole = splits["train"]()
+    train, test = stratified_split(whole.labels, test_fraction, split_seed)
+    chosen = train if split == "train" else test
+    if not chosen.size:
+        raise DataError(
+            f"{spec}: {len(whole)} images, one a class, cannot be split; at least two of a class are needed"
+        )
+    return Subset(whole, chosen)
+
+
+def open_configured(config: DataConfig, split: Split | None) -> Source:
+    """Open what `[data]` of a configuration asks for.
+
+    Args:
+        config: source, image size, split, and how many images to take; so many are drawn at random, and stay in order.
+        split: as `open_source`. `train_images` holds for all images and for training images.
+
+    Returns:
+        The source.
+
+    Raises:
+        ConfigError: as `open_source`.
+        DataError: as `open_source`.
+        MissingPackageError: as `open_source`.
+    """
+    source = open_source(
+        config.source,
+        split,
+        image_size=config.height_width,
+        channels=config.channels,
+        test_fraction=config.test_fraction,
+        split_seed=config.split_seed,
+    )
+    limit = config.test_images if split == "test" else config.train_images
+    if limit is None or limit >= len(source):
+        return source
+    chosen = generator("dkjax.collaborative.limit", config.split_seed).choice(len(source), limit, replace=False)
+    return Subset(source, np.sort(chosen))
+
+
+def has_test_images(config: DataConfig) -> bool:
+    """Say whether a source has set test images aside itself.
+
+    Args:
+        config: source and image size.
+
+    Raises:
+        ConfigError: as `open_source`.
+        DataError: as `open_source`.
+        MissingPackageError: as `open_source`.
+    """
+    return "test" in _open_splits(config.source, config.height_width, config.channels)
+
+
+def _open_splits(
+    spec: str, image_size: tuple[int, int] | None, channels: int | None
+) -> Mapping[str, Callable[[], Source]]:
+    """Find the kind of a source by its name, and return what opens its splits."""
+    name, colon, rest = spec.partition(":")
+    if spec == "digits":
+        return {"train": lambda: open_digits(image_size, channels)}
+    if name in _NAMED:
+        if colon and not rest:
+            raise ConfigError(f"{name}: needs a folder after the colon, or no colon")
+        return _NAMED[name](Path(rest).expanduser() if rest else None, image_size, channels)
+    if name == "tfds" and colon:
+        dataset, _, data_dir = rest.partition("@")
+        return open_tfds(dataset, Path(data_dir).expanduser() if data_dir else None, image_size, channels)
+    path = Path(spec).expanduser()
+    if path.is_dir() and spec:
+        return open_image_folder(path, image_size, channels)
+    if path.suffix == ".npz":
+        return open_npz(path, image_size, channels)
+    if path.exists() and spec:
+        raise DataError(f"{spec} is neither a folder nor a .npz file; expected {', '.join(KNOWN)}")
+    if os.sep in spec:
+        raise DataError(f"no file or folder {spec}")
+    nearest = difflib.get_close_matches(spec, ("digits", *_NAMED, "tfds:"), n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise ConfigError(f"unknown source {spec!r}; known are {', '.join(KNOWN)}{hint}")

@@ -1,0 +1,83 @@
+"""A trained model in a folder: its parameters, and all that is needed to use them again."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dkjax.errors import DataError, DkjaxError
+from dkjax.models.vit import Model
+from dkjax.runtime.files import read_json, write_json
+from dkjax.runtime.processes import leader_does
+from dkjax.train.mesh import replicated, train_mesh
+from dkjax.train.params import load_params, save_params
+
+_MODEL, _PARAMS = "model.json", "params"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        model: the network.
+        params: its parameters, on every device.
+        image_shape: `(H, W, C)` of the images it sees, uint8.
+        class_names: by label.
+    """
+
+    model: Model
+    params: Any
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+
+
+def save_trained(folder: Path, trained: Trained) -> None:
+    """Write a trained model to `params/` (Orbax) and `model.json`, which comes last; in every process alike.
+
+    Args:
+        folder: a folder; what an earlier try left of the two is replaced.
+        trained: the model.
+    """
+    leader_does(lambda: (folder / _MODEL).unlink(missing_ok=True))
+    save_params(folder / _PARAMS, trained.params)
+    described = {
+        "model": dataclasses.asdict(trained.model),
+        "image_shape": list(trained.image_shape),
+        "class_names": list(trained.class_names),
+    }
+    leader_does(lambda: write_json(folder / _MODEL, described))
+
+
+def load_trained(folder: Path) -> Trained:
+    """Read what `save_trained` wrote.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The model, on all devices there are now.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+
+    Guarantees:
+        - the parameters are those that were saved, to the bit (`test_trained_model.py::test_round_trip`).
+    """
+    path = folder / _MODEL
+    try:
+        described = read_json(path)
+        if described is None:
+            raise DataError(f"there is no trained model in {folder}: dkjax train puts one there when it has finished")
+        model = Model(**described["model"])
+        height, width, channels = described["image_shape"]
+        class_names = tuple(described["class_names"])
+        like = jax.eval_shape(lambda key: model.init(key, (height, width, channels)), jax.random.key(0))
+    except (ValueError, TypeError, KeyError) as error:
+        if isinstance(error, DataError):
+            raise
+        reason = str(error) if isinstance(error, DkjaxError) else "it was not written by dkjax train"
+        raise DataError(f"{path} describes no model: {reason}") from None
+    params = load_params(folder / _PARAMS, like, replicated(train_mesh(jax.device_count())))
+    return Trained(model, params, (height, width, channels), class_names)

@@ -1,0 +1,83 @@
+"""How much of a plain image is still there: to look at, and to know."""
+
+import sys
+
+import numpy as np
+import pytest
+from small_data_sets import describe
+
+from dkjax import schemes
+from dkjax.attacks.ssim import mean_ssim
+from dkjax.dkds.disclosure import not_hidden, warnings_of
+from dkjax.dkds.manifest import SchemeEntry
+
+
+def images(channels: int = 1, side: int = 16, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (3, side, side, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ssim(channels: int) -> None:
+    plain = images(channels)
+    assert mean_ssim(plain, plain) == pytest.approx(1)
+    assert abs(mean_ssim(plain, images(channels, seed=1))) < 0.15
+    half = plain.copy()
+    half[1:] = images(channels, seed=1)[1:]
+    one_by_one = [mean_ssim(plain[i : i + 1], half[i : i + 1]) for i in range(3)]
+    assert mean_ssim(plain, half) == pytest.approx(np.mean(one_by_one))
+
+
+@pytest.mark.parametrize(("side", "known"), [(6, False), (7, True)])
+def test_images_smaller_than_the_window(side: int, known: bool) -> None:
+    assert (mean_ssim(images(side=side), images(side=side)) is not None) == known
+
+
+def test_without_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.metrics", None)
+    assert mean_ssim(images(), images()) is None
+
+
+EXPECTED = {
+    "disposable": ("histogram of every image", None),
+    "horio": ("histogram of every image", None),
+    "qi": ("histogram of every image", None),
+    "etc": ("far the values of every block lie from mid-grey", "inside every block (turned, negated, recoloured)"),
+    "le": ("half-bytes of every block", "the place of every block"),
+    "ele": ("half-bytes of every block", None),
+    "pe": ("far the values of every block lie from mid-grey", "the place of every block"),
+    "patch_shuffle": ("histogram of every image", "the picture inside every block"),
+    "negative_positive": ("lie from mid-grey; the place of every block", "the picture inside every block (negated)"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in schemes.NAMES if name != "orthogonal"])
+def test_every_scheme_says_what_stays(name: str) -> None:
+    block_size = 1 if name == "pe" else 2
+    sentence = not_hidden(describe(scheme=SchemeEntry.of(schemes.by_name(name, block_size=block_size))))
+    assert sentence.startswith("Not hidden: labels and class names; how many images")
+    assert sentence.endswith(".")
+    assert "4 x 4 pixels" in sentence
+    for part in EXPECTED[name]:
+        assert part is None or part in sentence
+    assert "of 4 blocks" not in sentence
+
+
+def test_fixed_positions_are_told() -> None:
+    scheme = SchemeEntry.of(schemes.disposable(block_size=2, fixed_blocks=1, fixed_pixels=12))
+    sentence = not_hidden(describe(scheme=scheme))
+    assert "1 of 4 blocks, which stay at their place; 12 of 12 values of each block, which stay" in sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"keys": "reproducible"}, "come from a seed"),
+        ({"key_sharing": "per_client"}, "share a key"),
+        ({"key_sharing": "shared"}, "share a key"),
+        ({"views": 2}, "2 encryptions"),
+    ],
+)
+def test_warnings(changes: dict, said: str) -> None:
+    assert warnings_of(describe()) == []
+    (warning,) = warnings_of(describe(**changes))
+    assert said in warning

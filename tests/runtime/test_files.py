@@ -1,0 +1,128 @@
+"""Files that appear whole or not at all, and folders that one process works in at a time."""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dkjax.errors import ConfigError
+from dkjax.runtime.files import LOCK, alone_in, read_json, whole_file, write_json
+
+
+def test_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    with whole_file(path) as unfinished:
+        assert unfinished.parent == tmp_path
+        unfinished.write_text("one")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as unfinished:
+        unfinished.write_text("two, begun")
+        assert path.read_text() == "one"
+        raise KeyboardInterrupt
+    monkeypatch.setattr(os, "fsync", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError), whole_file(path) as unfinished:
+        unfinished.write_text("three, not on the disk")
+    monkeypatch.undo()
+    assert path.read_text() == "one"
+    assert os.listdir(tmp_path) == ["file"]
+    with whole_file(path) as unfinished:
+        unfinished.write_text("four")
+    assert path.read_text() == "four"
+
+
+def test_a_folder_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError), whole_file(tmp_path / "file") as unfinished:
+        unfinished.write_text("text")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_leftovers_are_not_written_through(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis"
+    thesis.write_text("years of work")
+    (tmp_path / "file.unfinished").symlink_to(thesis)
+    with whole_file(tmp_path / "file") as unfinished:
+        unfinished.write_text("text")
+    assert thesis.read_text() == "years of work"
+    assert (tmp_path / "file").read_text() == "text"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def test_a_private_file_is_private_whatever_was_left(tmp_path: Path) -> None:
+    (tmp_path / "plan.json.unfinished").touch(mode=0o666)
+    write_json(tmp_path / "plan.json", {}, private=True)
+    assert (tmp_path / "plan.json").stat().st_mode & 0o077 == 0
+
+
+def test_write_json_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "result.json"
+    assert read_json(path) is None
+    for bad in ({"a": [1, 2, object()]}, {"a": float("nan")}):
+        with pytest.raises((TypeError, ValueError)):
+            write_json(path, bad)
+        assert read_json(path) is None
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    monkeypatch.setattr(os, "fsync", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_json(path, {"a": 2})
+    monkeypatch.undo()
+    assert read_json(path) == {"a": 1}
+    write_json(path, {"a": 3})
+    assert read_json(path) == {"a": 3}
+    assert os.listdir(path.parent) == ["result.json"]
+
+
+def test_alone(tmp_path: Path) -> None:
+    with alone_in(tmp_path, "--out"):
+        with (
+            pytest.raises(ConfigError, match=f"another process is working in {tmp_path}: .* choose another --out"),
+            alone_in(tmp_path, "--out"),
+        ):
+            pass
+        (tmp_path / "other").mkdir()
+        with alone_in(tmp_path / "other", "--out"):
+            pass
+    with pytest.raises(ZeroDivisionError), alone_in(tmp_path, "--out"):
+        raise ZeroDivisionError
+    with alone_in(tmp_path, "--out"):
+        pass
+
+
+def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from dkjax.runtime.files import alone_in\n"
+        "with alone_in(Path(sys.argv[1]), '--out'): print('ready', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        with pytest.raises(ConfigError, match="another process"), alone_in(tmp_path, "--out"):
+            pass
+        child.kill()
+    with alone_in(tmp_path, "--out"):
+        pass
+
+
+def test_a_lock_is_no_link(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis"
+    thesis.write_text("years of work")
+    (tmp_path / LOCK).symlink_to(thesis)
+    with pytest.raises(OSError, match="symbolic link"), alone_in(tmp_path, "--out"):
+        pass
+    assert thesis.read_text() == "years of work"
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(ConfigError, match=r"cannot be locked \(Operation not supported\)"), alone_in(tmp_path, "--out"):
+        pass

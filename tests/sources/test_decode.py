@@ -1,0 +1,208 @@
+"""Image files of every mode, orientation and state of decay."""
+
+import io
+import os
+import struct
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dkjax.errors import ArgumentError
+from dkjax.sources.decode import Unreadable, decode_images
+from dkjax.sources.resize import resize_images, to_channels
+
+
+def _colour(height: int = 6, width: int = 9, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def _encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def _decoded(content: bytes, size: tuple[int, int] = (6, 9), channels: int = 3) -> np.ndarray:
+    (result,) = decode_images([content], size, channels)
+    assert not isinstance(result, Unreadable), result.reason
+    return result
+
+
+def _reason(content: bytes) -> str:
+    (result,) = decode_images([content], (6, 9), 3)
+    assert isinstance(result, Unreadable)
+    assert "\n" not in result.reason
+    return result.reason
+
+
+def test_order_is_kept() -> None:
+    images = [_colour(seed=seed) for seed in range(100)]
+    files = [_encoded(Image.fromarray(image)) for image in images]
+    files[7] = b"nothing"
+    results = decode_images(files, (6, 9), 3)
+    assert isinstance(results.pop(7), Unreadable)
+    del images[7]
+    np.testing.assert_array_equal(results, images)
+
+
+def test_size_and_grey_are_those_of_arrays() -> None:
+    colour = _colour(20, 30)
+    content = _encoded(Image.fromarray(colour))
+    np.testing.assert_array_equal(_decoded(content, (8, 8)), resize_images(colour[None], (8, 8))[0])
+    grey = resize_images(to_channels(colour[None], 1), (8, 8))[0]
+    np.testing.assert_array_equal(_decoded(content, (8, 8), 1), grey)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied(orientation: int) -> None:
+    upright = _colour()
+    # How a camera stores the picture for each value of the tag.
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: np.rot90(upright, 1),
+        7: upright.swapaxes(0, 1)[::-1, ::-1],
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = _encoded(Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
+    np.testing.assert_array_equal(_decoded(content), upright)
+
+
+def test_modes_become_colour() -> None:
+    colour = _colour()
+    picture = Image.fromarray(colour)
+    alpha = Image.fromarray(colour[..., 0])
+    transparent = picture.copy()
+    transparent.putalpha(alpha)
+    np.testing.assert_array_equal(_decoded(_encoded(transparent)), colour)
+
+    grey = picture.convert("L")
+    expected = np.repeat(np.asarray(grey)[..., None], 3, -1)
+    grey_alpha = grey.copy()
+    grey_alpha.putalpha(alpha)
+    for image in (grey, grey_alpha):
+        np.testing.assert_array_equal(_decoded(_encoded(image)), expected)
+        np.testing.assert_array_equal(_decoded(_encoded(image), channels=1), expected[..., :1])
+
+    two_levels = Image.fromarray(colour[..., 0] > 127)
+    assert set(np.unique(_decoded(_encoded(two_levels)))) == {0, 255}
+
+    palette = picture.quantize(16)
+    expected = np.asarray(palette.convert("RGB"))
+    np.testing.assert_array_equal(_decoded(_encoded(palette)), expected)
+    np.testing.assert_array_equal(_decoded(_encoded(palette, transparency=bytes(range(16)))), expected)
+    np.testing.assert_array_equal(_decoded(_encoded(palette, transparency=3)), expected)
+
+    cmyk = _encoded(Image.new("CMYK", (9, 6), (255, 0, 0, 0)), "JPEG", quality=100)
+    assert abs(_decoded(cmyk).astype(int) - [0, 255, 255]).max() <= 3
+    assert _decoded(cmyk, channels=1).shape == (6, 9, 1)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_formats(form: str) -> None:
+    grey = Image.new("L", (9, 6), 77)
+    assert abs(_decoded(_encoded(grey, form)).astype(int) - 77).max() <= 2
+
+
+def test_first_frame_of_an_animation() -> None:
+    frames = [Image.new("RGB", (9, 6), colour) for colour in ("red", "blue")]
+    content = _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(_decoded(content)[0, 0], [255, 0, 0])
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("I;16", np.uint16), ("I", np.int32), ("F", np.float32)])
+def test_modes_that_conversion_would_damage(mode: str, dtype: type) -> None:
+    image = Image.fromarray(np.full((6, 9), 300, dtype))
+    assert image.mode == mode
+    form = "PNG" if mode == "I;16" else "TIFF"
+    assert _reason(_encoded(image, form)).startswith(f"mode {mode} has more than 8 bits")
+
+
+def test_broken_files() -> None:
+    whole = _encoded(Image.fromarray(_colour(64, 64)), "JPEG")
+    assert "truncated" in _reason(whole[: len(whole) // 2])
+    assert _reason(b"").startswith("not an image file")
+    assert _reason(b"I am a text").startswith("not an image file")
+    assert _reason(_encoded(Image.fromarray(_colour()), "EPS")).startswith("not an image file")
+    png = bytearray(_encoded(Image.fromarray(_colour(64, 64))))
+    png[len(png) // 2] ^= 0xFF
+    assert _reason(bytes(png))
+
+
+def test_missing_file_is_a_reason(tmp_path: Path) -> None:
+    (result,) = decode_images([tmp_path / "absent.png"], (6, 9), 3)
+    assert isinstance(result, Unreadable)
+    assert "No such file" in result.reason
+
+
+@pytest.mark.parametrize("pixels", [1000, 5000])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
+    reason = _reason(_encoded(Image.new("L", (pixels // 10, 10))))
+    assert "900 that are decoded" in reason or "decompression bomb" in reason
+
+
+def test_decompression_bomb_where_warnings_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
+    assert "decompression bomb" in _reason(_encoded(Image.new("L", (100, 10))))
+
+
+def _png_of(width: int, height: int) -> bytes:
+    """A PNG that announces a size and has a few bytes to show for it."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1 << 16))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [60_000, 2**31 - 1])
+def test_huge_png_is_refused(side: int) -> None:
+    tracemalloc.start()
+    try:
+        assert "decompression bomb" in _reason(_png_of(side, side))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_no_file_is_a_reason(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (result,) = decode_images([tmp_path / "pipe.png"], (6, 9), 3)
+    assert result == Unreadable("not a regular file")
+
+
+WHOLE = [_encoded(Image.fromarray(_colour(16, 16)), form) for form in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8))
+def test_any_bytes(whole: bytes, changes: list[tuple[int, int]]) -> None:
+    content = bytearray(whole)
+    for place, value in changes:
+        content[place % len(content)] = value
+    (result,) = decode_images([bytes(content)], (4, 4), 3)
+    if isinstance(result, Unreadable):
+        assert result.reason
+        assert "\n" not in result.reason
+    else:
+        assert (result.shape, result.dtype) == ((4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("size", "channels"), [((4, 4), 2), ((4, 4), 4), ((0, 4), 3)])
+def test_unusable_arguments(size: tuple[int, int], channels: int) -> None:
+    with pytest.raises(ArgumentError):
+        decode_images([], size, channels)

@@ -1,0 +1,52 @@
+"""A trained model in a folder: it comes back as it was, or not at all."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from dkjax.errors import DataError
+from dkjax.models.vit import vit
+from dkjax.train.trained_model import Trained, load_trained, save_trained
+
+MODEL = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=8, pool="mean", dropout=0.1)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return Trained(MODEL, MODEL.init(jax.random.key(1), (8, 12, 3)), (8, 12, 3), ("a", "b", "ç"))
+
+
+def test_round_trip(trained: Trained, tmp_path: Path) -> None:
+    for _ in range(2):
+        save_trained(tmp_path, trained)
+    found = load_trained(tmp_path)
+    assert (found.model, found.image_shape, found.class_names) == (MODEL, (8, 12, 3), ("a", "b", "ç"))
+    jax.tree.map(np.testing.assert_array_equal, found.params, trained.params)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no trained model in .*: dkjax train puts one there"):
+        load_trained(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model": {"width": 8}}', '"\\ud800"'])
+def test_not_written_by_us(text: str, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(DataError, match=r"model\.json describes no model: it was not written by dkjax train"):
+        load_trained(tmp_path)
+
+
+def test_parameters_of_another_model(trained: Trained, tmp_path: Path) -> None:
+    save_trained(tmp_path, trained)
+    described = json.loads((tmp_path / "model.json").read_text())
+    described["model"]["width"] = 16
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match="are not those of this model"):
+        load_trained(tmp_path)
+    described["model"]["heads"] = 3
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match="describes no model: heads=3 does not divide"):
+        load_trained(tmp_path)
