@@ -1,7 +1,7 @@
 """The ratchet of disposable keys: image keys that are used once and then cannot be had again.
 
-A root key lives in the device's memory. At each round it splits into the next root and the round's key, and the old
-root is erased; the round's key gives every client a key of its own, and that one gives a key to every image:
+At each round the root key splits into the next root and the round's key, and the old root is erased; the round's key
+gives every client a key of its own, and that one gives a key to every image:
 
     root ── split ──> next root
               └─────> round key ── fold_in x 8, SHA-256(client) ──> client node
@@ -12,6 +12,9 @@ Every arrow is a one-way function, so that today's root tells nothing about yest
 and drawn from, and no key that is handed out is the parent of another: with threefry2x32 `split(k, n)[i]` equals
 `fold_in(k, i)`, and a key used in two ways would betray itself.
 
+Roots, round keys and nodes stay in memory of the host that is overwritten (`dkjax.derivation`); only what `for_client`
+returns is a JAX array. Each key is given once: a ratchet serves one thread at a time, and no process but its own.
+
 A key never leaves the process by way of this module: not by repr, pickle, copy or the text of an error. What a caller
 copies out of a key array (a slice, `jax.random.key_data`, a NumPy array) is the caller's to forget; and the repr of a
 JAX key array shows its words, so that key arrays belong in no log.
@@ -19,6 +22,10 @@ JAX key array shows its words, so that key arrays belong in no log.
 Guarantees:
     *   Keys of a finished round cannot be derived from the ratchet's state (tests/test_keys.py:
         test_forward_secrecy, test_nothing_of_a_round_stays_on_the_device).
+    *   Nothing of a round, nor an earlier root, is found in the process's memory after the round, whatever a caller did
+        not copy (tests/test_keys_in_memory.py); docs/protection.md says what cannot be guaranteed.
+    *   No key is given twice, be it to threads or to a forked process (test_threads_get_no_key_twice,
+        test_a_forked_process_is_refused).
     *   A round's keys do not depend on which clients asked, or when (test_clients_are_independent).
     *   No key is in a repr, pickle, copy, error or program (test_repr_shows_mode_prng_and_round,
         test_ratchet_stays_in_the_process, test_no_key_in_errors, test_no_key_in_the_programs).
@@ -30,40 +37,25 @@ import functools
 import hashlib
 import operator
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NoReturn, Self, SupportsIndex
+from typing import Any, Concatenate, NoReturn, ParamSpec, Self, SupportsIndex, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from dkjax import prng as prngs
+from dkjax.derivation import Words, fold_in, split
 from dkjax.errors import ArgumentError, KeyDiscardedError, KeyReuseError
+from dkjax.runtime.secret_memory import SecretWords, overwrite_bytes
 
 _ROOT_LABEL = b"dkjax reproducible root v1:"
 
-
-@jax.jit
-def _advance(root: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return (next root, round key)."""
-    children = jax.random.split(root)
-    return children[0], children[1]
-
-
-@jax.jit
-def _client_keys(round_key: jax.Array, name: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return (client key, images node) for the uint32[8] digest of a client's name."""
-    # A scan, so that one fold_in is compiled and not eight.
-    node, _ = lax.scan(lambda key, word: (jax.random.fold_in(key, word), None), round_key, name)
-    children = jax.random.split(node)
-    return children[0], children[1]
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _split(key: jax.Array, count: int) -> jax.Array:
-    return jax.random.split(key, count)
+_Holder = TypeVar("_Holder", bound="_KeyHolder")
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
 
 
 # The donated buffer is the one that the zeros are written into: the key is overwritten, not only handed back.
@@ -74,23 +66,33 @@ def _zeros_in_place(keys: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _copy(keys: jax.Array, count: int) -> jax.Array:
-    return jnp.copy(jnp.broadcast_to(keys, (count,)))
+    return jnp.copy(jnp.broadcast_to(keys, (count, *keys.shape[1:])))
 
 
-def _digest_words(data: bytes) -> np.ndarray:
-    return np.frombuffer(hashlib.sha256(data).digest(), "<u4").astype(np.uint32)
+@jax.jit
+def _take(keys: jax.Array, rows: jax.Array) -> jax.Array:
+    return keys[rows]
 
 
-def _move_to_device(words: np.ndarray, prng: str) -> jax.Array:
-    """Make a key of uint32 words and overwrite the words."""
-    # On CPU `jax.device_put` may share a NumPy array's memory, even with may_alias=False.
-    key = prngs.wrap_key(jnp.array(words, copy=True), prng).block_until_ready()
-    words[:] = 0
-    return key
+def _sha256(data: bytes, words: int) -> SecretWords:
+    """Return the first words of a digest, little-endian."""
+    digest, kept = hashlib.sha256(data).digest(), SecretWords(words)
+    kept.words[:] = np.frombuffer(digest, "<u4", words)
+    overwrite_bytes(digest)
+    return kept
 
 
-def _refuse_tracers(*keys: jax.Array) -> None:
-    if any(isinstance(key, jax.core.Tracer) for key in keys):
+def _to_device(words: Words, prng: str) -> jax.Array:
+    """Make typed keys of words, in memory of JAX's own."""
+    array = jax.device_put(words).block_until_ready()
+    if array.device.platform == "cpu" and array.unsafe_buffer_pointer() == words.ctypes.data:
+        # What shares the memory of `words` would become zero with it. As `SecretWords` are aligned, JAX copies.
+        array = _copy(array, len(words)).block_until_ready()
+    return prngs.wrap_key(array, prng)
+
+
+def _refuse_tracing() -> None:
+    if isinstance(jax.device_put(np.uint32(0)), jax.core.Tracer):
         raise ArgumentError(
             "keys are derived outside jit, vmap and grad, and given to the function as arguments: "
             "inside, they would become constants of the compiled program"
@@ -113,17 +115,37 @@ def _as_int(name: str, value: SupportsIndex) -> int:
     return number
 
 
+def _alone(
+    method: Callable[Concatenate[_Holder, _Args], _Result],
+) -> Callable[Concatenate[_Holder, _Args], _Result]:
+    """Let one thread at a time into a method, and no process but the one that made the keys."""
+
+    @functools.wraps(method)
+    def alone(self: _Holder, *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
+        if os.getpid() != self._process:
+            raise KeyReuseError(
+                f"this process was forked from the one that made the {type(self).__name__}, which could give the same "
+                "keys again: make a ratchet in each process"
+            )
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return alone
+
+
 class _KeyHolder:
     """What has keys inside: it shows everything but them, and can be neither pickled nor copied."""
 
-    __slots__ = ("_key", "_mode", "_prng", "_round")
+    __slots__ = ("_key", "_lock", "_mode", "_prng", "_process", "_round")
 
-    def __init__(self, key: jax.Array, *, mode: str, prng: str, round_number: int) -> None:
-        """Take possession of a key, which nobody else may hold."""
+    def __init__(self, key: SecretWords, *, mode: str, prng: str, round_number: int, lock: Any) -> None:
+        """Take possession of a key, which nobody else may hold; the lock is the ratchet's."""
         self._key = key
         self._mode = mode
         self._prng = prng
         self._round = round_number
+        self._lock = lock
+        self._process = os.getpid()
 
     @property
     def mode(self) -> str:
@@ -143,7 +165,7 @@ class _KeyHolder:
     @property
     def discarded(self) -> bool:
         """Whether the keys inside are erased."""
-        return self._key.is_deleted()
+        return self._key.wiped
 
     def __repr__(self) -> str:
         """Show everything but the keys."""
@@ -162,13 +184,14 @@ class RoundKeys(_KeyHolder):
 
     __slots__ = ("_clients", "_entered", "_given")
 
-    def __init__(self, key: jax.Array, *, mode: str, prng: str, round_number: int) -> None:
+    def __init__(self, key: SecretWords, *, mode: str, prng: str, round_number: int, lock: Any) -> None:
         """Take possession of a round's key; `Ratchet.next_round` is the only caller."""
-        super().__init__(key, mode=mode, prng=prng, round_number=round_number)
+        super().__init__(key, mode=mode, prng=prng, round_number=round_number, lock=lock)
         self._entered = False
         self._clients: set[str] = set()
         self._given: list[jax.Array] = []
 
+    @_alone
     def for_client(self, client: str, num_images: SupportsIndex | None = None) -> jax.Array:
         """Derive a client's keys, once.
 
@@ -183,7 +206,7 @@ class RoundKeys(_KeyHolder):
 
         Raises:
             KeyDiscardedError: If the round is over.
-            KeyReuseError: If this client has already asked in this round.
+            KeyReuseError: If this client has already asked in this round, or this process was forked since.
             ArgumentError: If the name is empty or no text, if the number is no integer of at least 0, or if this
                 is called inside a function that JAX traces.
 
@@ -201,24 +224,33 @@ class RoundKeys(_KeyHolder):
                 f"client {client!r} already has its keys of round {self._round}: ask once for all images, "
                 "or begin the next round"
             )
-        own_key, images_node = _client_keys(self._key, _digest_words(client.encode("utf-8", "surrogatepass")))
-        _refuse_tracers(own_key)
-        if count is None:
-            keys = own_key
-        else:
-            keys = _image_keys(images_node, count)
-            erase(own_key)
-        erase(images_node)
+        _refuse_tracing()
+        with SecretWords(2, len(self._key.words)) as nodes:
+            node = nodes[0]
+            node[:] = self._key.words
+            for word in np.frombuffer(hashlib.sha256(client.encode("utf-8", "surrogatepass")).digest(), "<u4"):
+                fold_in(node, int(word), node)
+            split(node, nodes)
+            if count is None:
+                keys = _to_device(nodes[0], self._prng)
+            else:
+                with SecretWords(count, len(node)) as words:
+                    split(nodes[1], words)
+                    keys = _to_device(words, self._prng)
         self._clients.add(client)
         self._given.append(keys)
         return keys
 
     def discard(self) -> None:
         """Erase the round's key and every key that was handed out; leaving the `with` block does the same."""
-        for keys in (self._key, *self._given):
-            erase(keys)
-        self._given.clear()
+        if os.getpid() != self._process:
+            return  # zeros were left to a forked process, in which JAX may hang
+        with self._lock:
+            self._key.wipe()
+            while self._given:
+                erase(self._given.pop())
 
+    @_alone
     def __enter__(self) -> Self:
         """Begin the block at whose end the keys are erased."""
         if self._entered:
@@ -235,27 +267,17 @@ class RoundKeys(_KeyHolder):
         self.discard()
 
 
-def _image_keys(node: jax.Array, count: int) -> jax.Array:
-    # Clients have different numbers of images, and a split takes 0.3 s to compile: split for the next power of two,
-    # which begins with the same keys, and slice.
-    padded = _split(node, 1 << max(count - 1, 0).bit_length())
-    if padded.size == count:
-        return padded
-    keys = padded[:count]
-    erase(padded)
-    return keys
-
-
 class Ratchet(_KeyHolder):
     """A root key that moves on at every round and cannot move back; made by `disposable` or `reproducible`."""
 
     __slots__ = ("_open",)
 
-    def __init__(self, root: jax.Array, *, mode: str, prng: str) -> None:
+    def __init__(self, root: SecretWords, *, mode: str, prng: str) -> None:
         """Take possession of a root key; `disposable` and `reproducible` are the only callers."""
-        super().__init__(root, mode=mode, prng=prng, round_number=0)
+        super().__init__(root, mode=mode, prng=prng, round_number=0, lock=threading.RLock())
         self._open: RoundKeys | None = None
 
+    @_alone
     def next_round(self) -> RoundKeys:
         """Begin a round: derive its key and the next root, and erase the root before it.
 
@@ -263,30 +285,37 @@ class Ratchet(_KeyHolder):
             The round's keys, to be used as `with ratchet.next_round() as round_keys:`.
 
         Raises:
-            KeyReuseError: If the round before is still open.
+            KeyReuseError: If the round before is still open, or this process was forked since.
             KeyDiscardedError: If the ratchet has been discarded.
             ArgumentError: If this is called inside a function that JAX traces.
 
         Guarantees:
-            *   The old root is deleted and not reachable from the new one (test_forward_secrecy).
+            *   The old root is overwritten and not reachable from the new one (test_forward_secrecy).
         """
         if self.discarded:
             raise KeyDiscardedError("this ratchet has been discarded: make another one")
         if self._open is not None and not self._open.discarded:
             raise KeyReuseError(f"round {self._round} is still open: leave its `with` block before the next round")
-        root, round_key = _advance(self._key)
-        _refuse_tracers(root, round_key)
-        erase(self._key)
+        _refuse_tracing()
+        size = len(self._key.words)
+        root, round_key = SecretWords(size), SecretWords(size)
+        with SecretWords(2, size) as children:
+            split(self._key.words, children)
+            root.words[:], round_key.words[:] = children
+        self._key.wipe()
         self._key = root
         self._round += 1
-        self._open = RoundKeys(round_key, mode=self._mode, prng=self._prng, round_number=self._round)
+        self._open = RoundKeys(round_key, mode=self._mode, prng=self._prng, round_number=self._round, lock=self._lock)
         return self._open
 
     def discard(self) -> None:
         """Erase the root and the keys of an open round; the ratchet is of no use afterwards."""
-        if self._open is not None:
-            self._open.discard()
-        erase(self._key)
+        if os.getpid() != self._process:
+            return
+        with self._lock:
+            if self._open is not None:
+                self._open.discard()
+            self._key.wipe()
 
 
 def disposable(*, prng: str = "chacha20") -> Ratchet:
@@ -303,11 +332,13 @@ def disposable(*, prng: str = "chacha20") -> Ratchet:
 
     Guarantees:
         *   Two ratchets differ (test_disposable_ratchets_differ), and no seed is accepted.
-        *   The host's array of the root is overwritten (test_host_words_are_overwritten). The bytes object that
-            `os.urandom` returns is freed at once, but Python cannot overwrite it.
+        *   The bytes that the operating system gave are overwritten (test_random_bytes_are_overwritten).
     """
-    words = np.frombuffer(bytearray(os.urandom(prngs.key_bits(prng) // 8)), np.uint32)
-    return Ratchet(_move_to_device(words, prng), mode="disposable", prng=prng)
+    root = SecretWords(prngs.key_words(prng))
+    random = os.urandom(root.words.nbytes)
+    root.words[:] = np.frombuffer(random, np.uint32)
+    overwrite_bytes(random)
+    return Ratchet(root, mode="disposable", prng=prng)
 
 
 def reproducible(seed: SupportsIndex, *, prng: str = "chacha20") -> Ratchet:
@@ -330,8 +361,8 @@ def reproducible(seed: SupportsIndex, *, prng: str = "chacha20") -> Ratchet:
     Guarantees:
         *   The same keys on 1 and on 4 devices and in another process (test_same_keys_in_another_process).
     """
-    words = _digest_words(_ROOT_LABEL + str(_as_int("seed", seed)).encode())[: prngs.key_words(prng)]
-    return Ratchet(_move_to_device(words, prng), mode="reproducible", prng=prng)
+    root = _sha256(_ROOT_LABEL + str(_as_int("seed", seed)).encode(), prngs.key_words(prng))
+    return Ratchet(root, mode="reproducible", prng=prng)
 
 
 def erase(keys: jax.Array) -> None:
@@ -346,6 +377,25 @@ def erase(keys: jax.Array) -> None:
         _zeros_in_place(keys)
     # Donation is refused, for example, while a NumPy array on CPU shares the memory; deletion is not.
     keys.delete()
+
+
+def take(keys: jax.Array, rows: np.ndarray) -> jax.Array:
+    """Copy some of the keys; the copy has to be given to `erase` in the end.
+
+    An index, `keys[rows]`, leaves a temporary array behind that nobody can erase.
+
+    Args:
+        keys: Typed keys of shape `[n]`.
+        rows: Which, integers `[m]`.
+
+    Returns:
+        Typed keys `[m]`.
+
+    Raises:
+        KeyDiscardedError: If the round of the keys has ended.
+    """
+    require_live(keys)
+    return _take(keys, rows)
 
 
 def copy(keys: jax.Array, count: int) -> jax.Array:

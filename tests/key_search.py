@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
@@ -19,20 +18,17 @@ def watched_keys() -> Iterator[list[np.ndarray]]:
     """Collect the words of every root, round key, client key and image key that is made or used meanwhile."""
     used: list[np.ndarray] = []
 
-    def watch(function: Any) -> Any:
-        def watched(*arguments: Any, **named: Any) -> Any:
-            given = function(*arguments, **named)
-            for key in jax.tree.leaves((arguments, given)):
-                if isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
-                    used.append(np.array(jax.random.key_data(key)).reshape(-1, 8))
-            return given
+    def noted(function: Any) -> Any:
+        def noting(key: np.ndarray, *arguments: Any) -> None:
+            used.append(key.copy().reshape(-1, 8))
+            function(key, *arguments)
+            used.append(arguments[-1].copy().reshape(-1, 8))
 
-        return watched
+        return noting
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys, "_advance", watch(keys._advance))
-        patch.setattr(keys, "_client_keys", watch(keys._client_keys))
-        patch.setattr(keys.RoundKeys, "for_client", watch(keys.RoundKeys.for_client))
+        for name in ("split", "fold_in"):
+            patch.setattr(keys, name, noted(getattr(keys, name)))
         yield used
 
 

@@ -8,6 +8,8 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,16 @@ both_prngs = pytest.mark.parametrize("name", prng.NAMES)
 def words(key_array: jax.Array) -> np.ndarray:
     """Copy a key array's words to the host, so that they outlive the keys."""
     return np.array(jax.random.key_data(key_array))
+
+
+def secret(holder: keys.Ratchet | keys.RoundKeys) -> jax.Array:
+    """The key that a ratchet or a round has inside, as JAX has it."""
+    return prng.wrap_key(jnp.array(holder._key.words), holder.prng)
+
+
+def digest_words(data: bytes, count: int = 8) -> np.ndarray:
+    digest = keys._sha256(data, count)
+    return digest.words.copy()
 
 
 def one_round(ratchet: keys.Ratchet, **clients: int | None) -> dict[str, np.ndarray]:
@@ -66,11 +78,11 @@ def test_golden_image_key(name):
 @both_prngs
 def test_documented_derivation(name):
     found = one_round(keys.reproducible(seed=12, prng=name), a=3, b=None)
-    root = prng.wrap_key(jnp.array(keys._digest_words(b"dkjax reproducible root v1:12")[: prng.key_words(name)]), name)
+    root = prng.wrap_key(jnp.array(digest_words(b"dkjax reproducible root v1:12", prng.key_words(name))), name)
     nodes = {}
     for client in "ab":
         node = jax.random.split(root)[1]
-        for word in keys._digest_words(client.encode()):
+        for word in digest_words(client.encode()):
             node = jax.random.fold_in(node, word)
         nodes[client] = jax.random.split(node)
     np.testing.assert_array_equal(found["a"], words(jax.random.split(nodes["a"][1], 3)))
@@ -149,12 +161,21 @@ def test_disposable_takes_its_root_from_the_operating_system(name, monkeypatch):
     monkeypatch.setattr(os, "urandom", lambda size: asked.append(size) or bytes(range(size)))
     ratchet = keys.disposable(prng=name)
     assert asked == [prng.key_bits(name) // 8]
-    assert words(ratchet._key).tobytes() == bytes(range(asked[0]))
+    assert ratchet._key.words.tobytes() == bytes(range(asked[0]))
+
+
+@both_prngs
+def test_random_bytes_are_overwritten(name, monkeypatch):
+    given = []
+    monkeypatch.setattr(os, "urandom", lambda size: given.append(bytes(range(1, size + 1))) or given[0])
+    ratchet = keys.disposable(prng=name)
+    assert ratchet._key.words.tobytes()[0] == 1
+    assert not any(given[0])
 
 
 def test_root_is_apart_from_training_randomness():
     for name, seed in itertools.product(prng.NAMES, (0, 1)):
-        root = words(keys.reproducible(seed=seed, prng=name)._key).tobytes()
+        root = words(secret(keys.reproducible(seed=seed, prng=name))).tobytes()
         assert root not in descendants(jax.random.key(seed, impl=name), 2)
         assert root != words(jax.random.key(seed, impl=name)).tobytes()
 
@@ -180,11 +201,10 @@ def test_same_keys_in_another_process():
 def test_new_rounds_do_not_recompile():
     ratchet = keys.reproducible(seed=5)
     one_round(ratchet, a=5, b=None)
-    jitted = (keys._advance, keys._client_keys, keys._split)
-    before = [function._cache_size() for function in jitted]
-    for count in (5, 6, 7, 8):
-        one_round(ratchet, **{f"client-{count}": count})
-    assert [function._cache_size() for function in jitted] == before
+    before = keys._zeros_in_place._cache_size()
+    for count in (5, 5, 5):
+        one_round(ratchet, a=count, b=None)
+    assert keys._zeros_in_place._cache_size() == before
 
 
 # Gone afterwards
@@ -194,15 +214,16 @@ def test_new_rounds_do_not_recompile():
 def test_forward_secrecy(name):
     ratchet = keys.reproducible(seed=6, prng=name)
     old_root = ratchet._key
-    old_words = words(old_root)
+    old_words = words(secret(ratchet))
     with ratchet.next_round() as round_keys:
-        round_words = words(round_keys._key)
+        round_words = words(secret(round_keys))
         image_words = words(round_keys.for_client("a", 3))
-    assert old_root.is_deleted()
-    new_words = words(ratchet._key)
+    assert old_root.wiped
+    assert not old_root.words.any()
+    new_words = words(secret(ratchet))
     earlier = {row.tobytes() for row in (old_words, round_words, *image_words)}
     assert new_words.tobytes() not in earlier
-    assert not earlier & descendants(ratchet._key, 3, width=2)
+    assert not earlier & descendants(secret(ratchet), 3, width=2)
 
 
 def live_rows(size: int) -> set[bytes]:
@@ -219,20 +240,18 @@ def live_rows(size: int) -> set[bytes]:
 @both_prngs
 def test_nothing_of_a_round_stays_on_the_device(name):
     ratchet = keys.reproducible(seed=7, prng=name)
-    secret = [words(ratchet._key)[None]]
     with ratchet.next_round() as round_keys:
+        held = round_keys._key
         image_keys, client_key = round_keys.for_client("a", 5), round_keys.for_client("b")
-        secret += [words(round_keys._key)[None], words(image_keys), words(client_key)[None]]
-        nodes = keys._client_keys(round_keys._key, keys._digest_words(b"a"))
-        secret += [words(node)[None] for node in nodes]
-        del nodes
+        rows = {row.tobytes() for row in (held.words, *words(image_keys), words(client_key))}
         gc.collect()
-        rows = {row.tobytes() for row in np.concatenate(secret)}
-        # The scan sees what is there: the round's key, five image keys and the client's key, and nothing between.
-        assert len(rows & live_rows(prng.key_words(name))) == 7
+        # The scan sees what is there: five image keys and the client's key; the round's key is on no device.
+        assert len(rows & live_rows(prng.key_words(name))) == 6
     gc.collect()
     assert image_keys.is_deleted()
     assert client_key.is_deleted()
+    assert held.wiped
+    assert not held.words.any()
     assert not rows & live_rows(prng.key_words(name))
 
 
@@ -245,15 +264,15 @@ def test_erasing_overwrites_the_memory():
     assert key_array.is_deleted()
 
 
-def test_host_words_are_overwritten():
+def test_keys_on_the_device_are_no_view_of_the_host():
     # Memory at every alignment that JAX might share with the device in place of copying it.
     room = np.zeros(64, np.uint32)
     for offset in range(16):
-        host = room[offset : offset + 8]
+        host = room[offset : offset + 8].reshape(1, 8)
         host[:] = np.arange(1, 9)
-        key = keys._move_to_device(host, "chacha20")
-        assert not host.any()
-        assert words(key).tolist() == list(range(1, 9))
+        key = keys._to_device(host, "chacha20")
+        host[:] = 0
+        assert words(key).tolist() == [list(range(1, 9))]
 
 
 def test_keys_are_discarded_when_the_body_raises():
@@ -390,10 +409,10 @@ def test_repr_shows_mode_prng_and_round():
 @both_prngs
 def test_no_key_in_errors(name):
     ratchet = keys.reproducible(seed=0, prng=name)
-    secret, texts = list(words(ratchet._key)), []
+    shown, texts = list(words(secret(ratchet))), []
     with ratchet.next_round() as round_keys:
         image_keys = round_keys.for_client("a", 3)
-        secret += [*words(round_keys._key), *words(image_keys).reshape(-1)]
+        shown += [*words(secret(round_keys)), *words(image_keys).reshape(-1)]
         misuses = [
             lambda: round_keys.for_client("a", 3),
             lambda: round_keys.for_client("b", image_keys),
@@ -408,17 +427,97 @@ def test_no_key_in_errors(name):
     with pytest.raises(KeyDiscardedError) as caught:
         keys.require_live(image_keys)
     texts.append(str(caught.value))
-    assert not any(str(word) in text for word in secret for text in texts)
+    assert not any(str(word) in text for word in shown for text in texts)
 
 
 @both_prngs
 def test_no_key_in_the_programs(name):
-    ratchet = keys.reproducible(seed=0, prng=name)
-    round_key = jax.random.split(ratchet._key)[1]
-    programs = [
-        keys._advance.lower(ratchet._key).as_text(),
-        keys._client_keys.lower(round_key, keys._digest_words(b"a")).as_text(),
-        keys._split.lower(round_key, 4).as_text(),
-    ]
-    for word in (*words(ratchet._key), *words(round_key)):
-        assert not any(spelling in program for program in programs for spelling in (str(word), f"{word:08X}"))
+    with keys.reproducible(seed=0, prng=name).next_round() as round_keys:
+        image_keys = round_keys.for_client("a", 4)
+        programs = [
+            keys._zeros_in_place.lower(image_keys).as_text(),
+            keys._take.lower(image_keys, np.arange(2)).as_text(),
+            keys._copy.lower(image_keys, 4).as_text(),
+        ]
+        for word in words(image_keys).reshape(-1):
+            assert not any(spelling in program for program in programs for spelling in (str(word), f"{word:08X}"))
+
+
+# One thread, one process
+
+
+def ask_at_once(count: int, ask: Callable[[], jax.Array]) -> tuple[list[bytes], list[Exception]]:
+    """Let threads ask at the same moment; return what was given and what was raised."""
+    given: list[bytes] = []
+    refused: list[Exception] = []
+    together = threading.Barrier(count)
+
+    def asking() -> None:
+        together.wait()
+        try:
+            given.append(words(ask()).tobytes())
+        except Exception as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=asking) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return given, refused
+
+
+def test_threads_get_no_key_twice():
+    for _ in range(50):
+        ratchet = keys.disposable()
+        given, refused = ask_at_once(4, lambda ratchet=ratchet: ratchet.next_round().for_client("a", 2))
+        assert (len(given), len(refused)) == (1, 3)
+        assert all(isinstance(error, KeyReuseError) for error in refused)
+        ratchet.discard()
+        with keys.disposable().next_round() as round_keys:
+            given, refused = ask_at_once(4, lambda round_keys=round_keys: round_keys.for_client("a", 2))
+            assert (len(given), len(refused)) == (1, 3)
+            assert all(isinstance(error, KeyReuseError) for error in refused)
+
+
+FORK = """
+import os, sys
+import jax
+jax.config.update("jax_platforms", "cpu")
+from dkjax import keys
+from dkjax.errors import KeyReuseError
+ratchet = keys.disposable()
+with ratchet.next_round() as round_keys:
+    child = os.fork()
+    if child == 0:
+        refused = 0
+        for ask in (ratchet.next_round, lambda: round_keys.for_client("a", 2), round_keys.__enter__):
+            try:
+                ask()
+            except KeyReuseError as error:
+                refused += "forked" in str(error)
+        zeros = not ratchet._key.words.any() and not round_keys._key.words.any()
+        round_keys.discard()
+        ratchet.discard()
+        os._exit(10 * zeros + refused)
+    _, status = os.waitpid(child, 0)
+    assert round_keys.for_client("a", 2).shape == (2,)
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_process_is_refused():
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["13"]
+
+
+@both_prngs
+def test_take(name):
+    with keys.reproducible(seed=13, prng=name).next_round() as round_keys:
+        image_keys = round_keys.for_client("a", 5)
+        some = keys.take(image_keys, np.array([4, 0, 0]))
+        np.testing.assert_array_equal(words(some), words(image_keys)[[4, 0, 0]])
+        keys.erase(some)
+        assert some.is_deleted()
+    with pytest.raises(KeyDiscardedError):
+        keys.take(image_keys, np.array([0]))

@@ -17,6 +17,7 @@ ROOMS = (
     "reference",
     "config",
     "prng",
+    "derivation",
     "keys",
     "cipher",
     "torch",

@@ -17,8 +17,8 @@ from made_tfds import prepare_cifar10
 from PIL import Image
 from typer.testing import CliRunner
 
+from dkjax.cipher import chunks
 from dkjax.cli.main import app
-from dkjax.client import upload as client
 from dkjax.config import ArmConfig, SimulationConfig, TrainConfig, load_config, resolved
 from dkjax.experiment import shared_setup as setting
 from dkjax.experiment import simulation
@@ -101,7 +101,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 def compiled_once() -> Iterator[None]:
     """Compile the training once for the recipes that shrink to the same one, and encrypt few images at a time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "_CHUNK", BATCH)
+        patch.setattr(chunks, "_IMAGES", BATCH)
         compiled = functools.cache(lambda text, *rest: make_trainer(TrainConfig.model_validate_json(text), *rest))
         patch.setattr(simulation, "make_trainer", lambda train, *rest, **_: compiled(train.model_dump_json(), *rest))
         yield

@@ -11,7 +11,7 @@ from PIL import Image
 from dkjax.bench.timing import Timing, take_turns
 from dkjax.cipher import schemes
 from dkjax.client.data_set import Order, encrypt_data_set
-from dkjax.client.upload import chunk_size
+from dkjax.client.upload import records_at_a_time
 from dkjax.config import KeysConfig
 from dkjax.dkds import layout
 from dkjax.runtime import machine
@@ -47,8 +47,8 @@ def measure_photos(
         order = Order(scheme=schemes.disposable(16), keys=KeysConfig())
 
         def decode(_: int) -> None:
-            for first in range(0, images, chunk_size(source.image_shape)):
-                source[first : first + chunk_size(source.image_shape)]
+            for first in range(0, images, records_at_a_time(source.image_shape)):
+                source[first : first + records_at_a_time(source.image_shape)]
 
         def encrypt(run: int) -> None:
             encrypt_data_set(source, Path(folder) / f"{run}{layout.SUFFIX}", order)

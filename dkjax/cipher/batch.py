@@ -5,21 +5,16 @@ it with a dictionary, in as many processes and threads as they please. See docs/
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jax._src import xla_bridge
 
 from dkjax import keys
+from dkjax.cipher.chunks import encrypt_chunks
 from dkjax.cipher.scheme import Scheme
-from dkjax.cipher.stream import encrypt_stream
 from dkjax.errors import ArgumentError, ForkedProcessError
-
-_CHUNK = 256
-# Larger pieces of memory go back to the kernel at every call, and fetching them anew takes longer than encrypting.
-_CHUNK_BYTES = 16 << 20
 
 _PIL_MODES = ("L", "RGB")
 
@@ -133,12 +128,12 @@ def _encrypt_array(images: np.ndarray, scheme: Scheme, prng: str) -> np.ndarray:
     ratchet = keys.disposable(prng=prng)
     try:
         with ratchet.next_round() as round_keys:
+            # What fills the last chunk up has keys that no other image has.
+            chunk_keys = lambda rows: round_keys.for_client(f"chunk {rows[0]}", len(rows))  # noqa: E731
             filled = 0
-            for chunk in encrypt_stream(scheme, _padded(images, round_keys)):
-                # The last chunk is longer than what is left.
-                room = encrypted[filled : filled + len(chunk)]
-                room[:] = chunk[: len(room)]
-                filled += len(room)
+            for chunk in encrypt_chunks(scheme, chunk_keys, [images], at_most=len(images)):
+                encrypted[filled : filled + len(chunk)] = chunk
+                filled += len(chunk)
     finally:
         ratchet.discard()
     return encrypted
@@ -149,25 +144,6 @@ def _bytes(images: np.ndarray) -> np.ndarray:
     if images.size and not 0 <= images.min() <= images.max() <= 255:
         raise ArgumentError(f"images of {images.dtype} must hold 0..255, got {images.min()}..{images.max()}")
     return images.astype(np.uint8)
-
-
-def _padded(images: np.ndarray, round_keys: keys.RoundKeys) -> Iterator[tuple[jax.Array, np.ndarray]]:
-    """Cut images into chunks and fill the last one up, so that few sizes are ever compiled: powers of two."""
-    size = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, images[:1].nbytes)))
-    size = _power_of_two(size + 1) // 2
-    for first in range(0, len(images), size):
-        chunk = images[first : first + size]
-        padding = _power_of_two(len(chunk)) - len(chunk)
-        if padding:
-            # Copies of the chunk's first image, under keys that no other image has.
-            chunk = np.concatenate([chunk, np.repeat(chunk[:1], padding, axis=0)])
-        # Keys that the round gave out are erased when it ends; a part cut out of a key array would not be.
-        yield round_keys.for_client(f"chunk {first}", len(chunk)), chunk
-
-
-def _power_of_two(number: int) -> int:
-    """Return the smallest power of two that is not below a number."""
-    return 1 << max(number - 1, 0).bit_length()
 
 
 class _Forks:

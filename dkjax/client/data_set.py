@@ -14,7 +14,7 @@ from dkjax.cipher import Scheme
 from dkjax.client.augment import augment
 from dkjax.client.from_config import make_ratchet
 from dkjax.client.rand_augment import check_channels
-from dkjax.client.upload import RecordBuffer, chunk_size, encrypt_chunks
+from dkjax.client.upload import RecordBuffer, encrypt_record_chunks, records_at_a_time
 from dkjax.config import AugmentConfig, KeysConfig, resolved
 from dkjax.dkds import Description, Manifest, Part, layout, open_writer
 from dkjax.dkds.manifest import describe
@@ -130,7 +130,7 @@ def encrypt_data_set(
                     image_keys = round_keys.for_client(_key_name(order), len(items))
                     chunks = _read(source, order, number, items)
                     collected = RecordBuffer(len(items), source.image_shape)
-                    for chunk in encrypt_chunks(order.scheme, image_keys, chunks):
+                    for chunk in encrypt_record_chunks(order.scheme, image_keys, chunks):
                         collected.append(chunk)
                         report(Progress(done + collected.filled, total, kept, chunk))
                 # While one shard goes to the disk, the next is read and encrypted.
@@ -158,14 +158,15 @@ def estimate(source: Source, order: Order) -> dict[str, Any]:
         DataError: the part has no image in it.
     """
     total = _check(source, order)
-    sample = np.arange(total)[:: max(1, total // chunk_size(source.image_shape))][: chunk_size(source.image_shape)]
+    size = records_at_a_time(source.image_shape)
+    sample = np.arange(total)[:: max(1, total // size)][:size]
     ratchet = make_ratchet(order.keys)
     seconds = 0.0
     for _ in range(2):  # compilation and first reads are not part of the second time
         started = time.perf_counter()
         with ratchet.next_round() as round_keys:
             image_keys = round_keys.for_client(_key_name(order), len(sample))
-            for _ in encrypt_chunks(order.scheme, image_keys, _read(source, order, 0, sample)):
+            for _ in encrypt_record_chunks(order.scheme, image_keys, _read(source, order, 0, sample)):
                 pass
         seconds = time.perf_counter() - started
     ratchet.discard()
@@ -198,7 +199,7 @@ def _read(source: Source, order: Order, number: int, items: np.ndarray) -> Itera
     # Without a seed NumPy takes one from the operating system.
     random = np.random.default_rng(None if seed is None else [*seed, number])
     changes = order.augment.model_dump()
-    size = chunk_size(source.image_shape)
+    size = records_at_a_time(source.image_shape)
     # Item `i` is a view of record `i mod n` of the part.
     chunks = np.split(records_of_part[items % len(records_of_part)], range(size, len(items), size))
     return prefetch(lambda chunk: augment(source[chunk], random, **changes), chunks)

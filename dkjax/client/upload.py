@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 import jax
 import numpy as np
 
-from dkjax.cipher import Scheme, encrypt_stream
+from dkjax.cipher import Scheme
+from dkjax.cipher.chunks import KeysOf, encrypt_chunks, keys_of
 from dkjax.input.device_resident import LazyEncrypted
 from dkjax.input.record_pool import RecordPool
-from dkjax.keys import require_live
 from dkjax.sources import Records
-from dkjax.sources.source import take
 
-_CHUNK = 256
-_CHUNK_BYTES = 40 << 20
+_READ = 256
+_READ_BYTES = 40 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +89,13 @@ def upload(
     return Upload(client.name, round_number, see(client.records, scheme, image_keys))
 
 
-def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Array | None) -> Records:
+def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Array | KeysOf | None) -> Records:
     """Encrypt images, a chunk at a time, and keep their labels.
 
     Args:
         records: plain images and labels.
         scheme: the encryption, or None for none.
-        image_keys: as `upload`.
+        image_keys: as for `upload`, or a function that gives them.
 
     Returns:
         New records in the same order.
@@ -107,14 +106,40 @@ def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Arr
     """
     if scheme is None or image_keys is None:
         return records
-    require_live(image_keys)
-    images = records["image"]
-    size = chunk_size(images.shape[1:])
-    chunks = (take(records, slice(first, first + size)) for first in range(0, len(images), size))
-    encrypted = RecordBuffer(len(images), images.shape[1:])
-    for chunk in encrypt_chunks(scheme, image_keys, chunks):
+    encrypted = RecordBuffer(len(records["label"]), records["image"].shape[1:])
+    for chunk in encrypt_record_chunks(scheme, image_keys, [records]):
         encrypted.append(chunk)
     return encrypted.records
+
+
+def encrypt_record_chunks(
+    scheme: Scheme, image_keys: jax.Array | KeysOf, chunks: Iterable[Records]
+) -> Iterator[Records]:
+    """Encrypt a stream of records.
+
+    Args:
+        scheme: the encryption.
+        image_keys: for all images of the stream, in order; as for `encrypt_records`.
+        chunks: plain images and labels, any number at a time.
+
+    Yields:
+        Encrypted images and their labels, in order.
+
+    Raises:
+        ArgumentError: as `upload`.
+        KeyDiscardedError: as `upload`.
+    """
+    labels: deque[int] = deque()
+
+    def images() -> Iterator[np.ndarray]:
+        for records in chunks:
+            labels.extend(records["label"].tolist())
+            yield records["image"]
+
+    keys = keys_of(image_keys) if isinstance(image_keys, jax.Array) else image_keys
+    for encrypted in encrypt_chunks(scheme, keys, images()):
+        label = np.array([labels.popleft() for _ in range(len(encrypted))], np.int32)
+        yield {"image": encrypted, "label": label}
 
 
 class RecordBuffer:
@@ -137,51 +162,16 @@ class RecordBuffer:
 
     @property
     def records(self) -> Records:
-        """What there is so far; the memory is the room's."""
+        """What there is so far; the memory is the buffer's."""
         return {"image": self._images[: self.filled], "label": self._labels[: self.filled]}
 
 
-def chunk_size(image_shape: tuple[int, ...]) -> int:
-    """Say how many images are encrypted at a time: as many as are fast, and as 40 MiB hold.
+def records_at_a_time(image_shape: tuple[int, ...]) -> int:
+    """Say how many records are read, and changed at random, at a time: 256, or as many as 40 MiB hold.
+
+    What is drawn for an image depends on this number.
 
     Args:
         image_shape: `(H, W, C)` of `uint8` images.
     """
-    return max(1, min(_CHUNK, _CHUNK_BYTES // int(np.prod(image_shape))))
-
-
-def encrypt_chunks(scheme: Scheme, image_keys: jax.Array, chunks: Iterable[Records]) -> Iterator[Records]:
-    """Encrypt a stream of chunks, each of at most `chunk_size` images.
-
-    Chunks are filled up to that size, so that one compilation serves clients with any number of images.
-
-    Args:
-        scheme: the encryption.
-        image_keys: typed keys: one for each image of all chunks, in order, or a single one for all, shape `[]`.
-        chunks: plain images and labels; a chunk may be short or empty.
-
-    Yields:
-        Encrypted images and their labels; nothing for an empty chunk.
-
-    Raises:
-        ArgumentError: the scheme does not fit the images.
-        KeyDiscardedError: the keys' round has ended.
-    """
-    labels: deque[np.ndarray] = deque()
-
-    def filled_up() -> Iterator[tuple[jax.Array, np.ndarray]]:
-        first = 0
-        for chunk in chunks:
-            count = len(chunk["label"])
-            if not count:
-                continue
-            # What fills a chunk up repeats its first image and key.
-            rows = np.arange(chunk_size(chunk["image"].shape[1:]))
-            rows[count:] = 0
-            labels.append(chunk["label"])
-            yield image_keys[first + rows] if image_keys.shape else image_keys, chunk["image"][rows]
-            first += count
-
-    for encrypted in encrypt_stream(scheme, filled_up()):
-        label = labels.popleft()
-        yield {"image": encrypted[: len(label)], "label": label}
+    return max(1, min(_READ, _READ_BYTES // int(np.prod(image_shape))))

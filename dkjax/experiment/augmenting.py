@@ -6,7 +6,7 @@ import jax
 
 from dkjax.cipher import Scheme
 from dkjax.client.augment import augment
-from dkjax.client.upload import Client, RecordBuffer, Upload, Uploader, chunk_size
+from dkjax.client.upload import Client, RecordBuffer, Upload, Uploader, records_at_a_time
 from dkjax.config import AugmentConfig
 from dkjax.seeds import generator
 from dkjax.sources.source import take
@@ -37,9 +37,9 @@ def augmented(client: Client, round_number: int, config: AugmentConfig, seed: in
     random = generator(f"dkjax.collaborative.augmenting {client.name} round {round_number}", seed)
     image_shape = client.records["image"].shape[1:]
     room = RecordBuffer(wanted, image_shape)
-    for first in range(0, wanted, chunk_size(image_shape)):
+    for first in range(0, wanted, records_at_a_time(image_shape)):
         # Always a whole chunk: what is drawn for an image depends on how many are drawn for.
-        chunk = take(client.records, slice(first, first + chunk_size(image_shape)))
+        chunk = take(client.records, slice(first, first + records_at_a_time(image_shape)))
         room.append(take(augment(chunk, random, **config.model_dump()), slice(wanted - first)))
     return dataclasses.replace(client, records=room.records)
 

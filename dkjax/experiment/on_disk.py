@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from dkjax.cipher import Scheme
+from dkjax.cipher.chunks import keys_of
 from dkjax.client.upload import Client, Upload, Uploader, encrypt_records, upload
 from dkjax.config import ArmConfig, KeysConfig, SimulationConfig
 from dkjax.dkds import layout, open_data_set, open_writer
@@ -65,7 +66,7 @@ def upload_to(
             ) as writer:
                 for number in writer.missing:
                     items = writer.items_of(number)
-                    own_keys = image_keys[items] if image_keys.shape else image_keys
+                    own_keys = keys_of(image_keys, items)
                     writer.add(number, encrypt_records(take(client.records, items), scheme, own_keys))
                 writer.commit()
 

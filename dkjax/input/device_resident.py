@@ -109,15 +109,19 @@ class LazyEncrypted:
     def __getitem__(self, indices: Indices) -> Records:
         """Encrypt some records now."""
         chosen = positions(indices, len(self))
+        image_keys = None if self.image_keys is None else keys.take(self.image_keys, chosen)
         everything = _Everything(
             jnp.asarray(self.records["image"][chosen]),
             jnp.asarray(self.labels[chosen]),
-            None if self.image_keys is None else self.image_keys[chosen],
+            image_keys,
             self.scheme,
             self.image_size,
         )
         batch = _compiled_batch(None)(everything, jnp.arange(len(chosen), dtype=jnp.int32))
-        return {"image": np.asarray(batch["image"]), "label": self.labels[chosen]}
+        images = np.asarray(batch["image"])
+        if image_keys is not None:
+            keys.erase(image_keys)
+        return {"image": images, "label": self.labels[chosen]}
 
     def discard(self) -> None:
         """Erase the keys; nothing can be encrypted any more."""

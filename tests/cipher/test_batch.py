@@ -17,7 +17,7 @@ from PIL import Image
 import dkjax
 from dkjax import keys, schemes
 from dkjax.cipher import batch as home
-from dkjax.cipher import encryption
+from dkjax.cipher import chunks, encryption
 from dkjax.errors import ArgumentError, ConfigError, ForkedProcessError
 
 SCHEME = schemes.disposable(4)
@@ -176,7 +176,7 @@ def test_keys_are_fresh():
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 11, 16])
 def test_every_chunk_has_its_own_keys(count, monkeypatch):
-    monkeypatch.setattr(home, "_CHUNK", 4)
+    monkeypatch.setattr(chunks, "_IMAGES", 4)
     ratchet = keys.reproducible(0, prng="threefry2x32")
     monkeypatch.setattr(keys, "disposable", lambda prng: keys.reproducible(0, prng=prng))
     images = np.random.default_rng(1).integers(0, 256, (count, 8, 12, 3), np.uint8)
@@ -207,7 +207,7 @@ def test_no_key_outlives_the_call(fails, monkeypatch):
                 raise ValueError("stop")
             yield np.asarray(dkjax.encrypt(scheme, image_keys, images))
 
-    monkeypatch.setattr(home, "encrypt_stream", spy)
+    monkeypatch.setattr(chunks, "encrypt_stream", spy)
     if fails:
         # The error is held, and with it the frames in which the keys were.
         with pytest.raises(ValueError, match="stop") as caught:
@@ -223,7 +223,7 @@ def test_no_key_outlives_the_call(fails, monkeypatch):
 def test_short_batches_do_not_recompile():
     for count in (1, 2, 4, 8):
         encrypt(np.zeros((count, 8, 8, 1), np.uint8))
-    jitted = (encryption._run, keys._split, keys._zeros_in_place)
+    jitted = (encryption._run, keys._zeros_in_place)
     before = [function._cache_size() for function in jitted]
     for count in (3, 5, 6, 7, 8):
         encrypt(np.zeros((count, 8, 8, 1), np.uint8))

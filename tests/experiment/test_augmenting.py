@@ -66,7 +66,7 @@ def test_changes_depend_on_client_round_and_seed() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 15, 16, 17, 39, 40, 99])
 def test_the_first_images(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "chunk_size", lambda image_shape: 16)
+    monkeypatch.setattr(module, "records_at_a_time", lambda image_shape: 16)
     whole = augmented(CLIENT, 1, EVERYTHING, 0)
     first = augmented(CLIENT, 1, EVERYTHING, 0, limit=limit)
     assert len(whole.records["label"]) == 40
