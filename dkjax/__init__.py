@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dkjax import keys
+    from dkjax import client, keys
     from dkjax import torch as torch
     from dkjax.cipher import decrypt, encrypt, encrypt_batch, encrypt_stream, key_space_bits, schemes
 
@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 # `torch` is in no list of names: to look at every name of the package must not need PyTorch.
 _HOMES = {
+    "client": "dkjax.client",
     "keys": "dkjax.keys",
     "schemes": "dkjax.cipher.schemes",
     "encrypt": "dkjax.cipher",
@@ -25,7 +26,17 @@ _HOMES = {
     "torch": "dkjax.torch",
 }
 
-__all__ = ["__version__", "decrypt", "encrypt", "encrypt_batch", "encrypt_stream", "key_space_bits", "keys", "schemes"]
+__all__ = [
+    "__version__",
+    "client",
+    "decrypt",
+    "encrypt",
+    "encrypt_batch",
+    "encrypt_stream",
+    "key_space_bits",
+    "keys",
+    "schemes",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -106,7 +106,10 @@ def undocumented(source: str) -> list[str]:
     """Public modules, classes and functions, methods included, that have no docstring."""
 
     def visit(node: ast.AST, where: str) -> Iterator[str]:
-        if not ast.get_docstring(node):
+        overloaded = any(
+            isinstance(one, ast.Name) and one.id == "overload" for one in getattr(node, "decorator_list", ())
+        )
+        if not ast.get_docstring(node) and not overloaded:
             yield where or "module"
         for child in ast.iter_child_nodes(node):
             definition = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -122,6 +125,7 @@ def test_public_names_are_explained(path: Path) -> None:
 
 
 def test_a_missing_docstring_would_be_found() -> None:
+    assert undocumented('"""A."""\n@overload\ndef f(): ...\n') == []
     assert undocumented('"""A."""\nclass A:\n    """B."""\n    def b(self): ...\n    def _c(self): ...') == ["A.b"]
 
 

@@ -39,11 +39,15 @@ class Upload:
         round: the round it belongs to, from 1.
         pool: encrypted images `uint8[n, H, W, C]` and labels `int32[n]`, in memory or mapped from an encrypted data
             set, or, in a simulation, encrypted whenever they are needed; plain images where the arm has no scheme.
+        class_names: by label; empty where the receiver knows them from elsewhere.
+        scheme: the encryption; None where the images are plain, or the receiver knows it from elsewhere.
     """
 
     client: str
     round: int
     pool: RecordPool | LazyEncrypted
+    class_names: tuple[str, ...] = ()
+    scheme: Scheme | None = None
 
     @property
     def num_bytes(self) -> int:
@@ -69,6 +73,7 @@ def upload(
     scheme: Scheme | None,
     image_keys: jax.Array | None,
     see: EncryptView = encrypted_now,
+    class_names: tuple[str, ...] = (),
 ) -> Upload:
     """Encrypt a client's images for the server.
 
@@ -78,6 +83,7 @@ def upload(
         scheme: the encryption; None hands over plain images.
         image_keys: typed keys, one for each image, shape `[n]`, or a single one for all, shape `[]`.
         see: how the server comes to see the images.
+        class_names: by label.
 
     Returns:
         The upload. Encrypted now, it holds no key and no plain image, unless there is no scheme.
@@ -86,7 +92,7 @@ def upload(
         ArgumentError: the scheme does not fit the images.
         KeyDiscardedError: the keys' round has ended.
     """
-    return Upload(client.name, round_number, see(client.records, scheme, image_keys))
+    return Upload(client.name, round_number, see(client.records, scheme, image_keys), class_names, scheme)
 
 
 def encrypt_records(records: Records, scheme: Scheme | None, image_keys: jax.Array | KeysOf | None) -> Records:
