@@ -4,6 +4,23 @@ Every error that dkjax raises on purpose is a `DkjaxError`. Its text names what 
 out, on one line, because the command line prints it as it is. `exit_code` is what a command returns for it.
 """
 
+import difflib
+from collections.abc import Sequence
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Say which of the known words was probably meant, or which there are.
+
+    Args:
+        word: what came.
+        known: what there is.
+
+    Returns:
+        A clause such as `did you mean 'alpha'?`.
+    """
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+
 
 class DkjaxError(Exception):
     """The base of every error that dkjax raises on purpose."""

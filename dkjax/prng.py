@@ -18,8 +18,9 @@ A key has three uses, each with a nonce of its own, so that no two of them ever 
 Guarantees:
     *   The block function is that of RFC 8439 (tests/test_prng.py: test_rfc_8439_vectors).
     *   split, fold_in and bits of one key share no keystream (test_domains_are_separate).
-    *   The same key gives the same bytes on 1 and on 4 devices, in a loop and under vmap
-        (test_sharded_keys_give_the_same_bytes, test_samplers_under_vmap_equal_a_loop).
+    *   The same key gives the same bytes on 1 and on 4 devices, on mesh axes of every type, in `jax.shard_map`, in a
+        loop and under vmap (test_sharded_keys_give_the_same_bytes, test_meshes_of_every_type_give_the_same_bytes,
+        test_samplers_under_vmap_equal_a_loop).
 
 Source: RFC 8439, "ChaCha20 and Poly1305 for IETF Protocols", sections 2.1 to 2.4.
 """
@@ -128,8 +129,9 @@ def chacha20_block(key: jax.Array, counter: jax.Array, nonce: jax.Array) -> jax.
     for name, array, shape in (("key", key, (8,)), ("counter", counter, counter.shape), ("nonce", nonce, (3,))):
         if array.shape != shape or array.dtype != np.uint32:
             raise ArgumentError(f"{name} must be uint32{list(shape)}, not {array.dtype}{list(array.shape)}")
-    words = [*map(np.uint32, _CONSTANTS), *key, counter, *nonce]
-    initial = tuple(jnp.broadcast_to(word, counter.shape) for word in words)
+    # On explicit mesh axes, and in shard_map, a loop's carry keeps its type: constants take that of key and counter.
+    zero = (counter & 0) + (key[0] & 0) + (nonce[0] & 0)
+    initial = tuple(word + zero for word in (*map(np.uint32, _CONSTANTS), *key, counter, *nonce))
     mixed = lax.platform_dependent(*initial, cpu=_rounds_looped, default=_rounds_unrolled)
     return jnp.stack([a + b for a, b in zip(mixed, initial, strict=True)], axis=-1)
 

@@ -3,7 +3,8 @@
 import copy
 import inspect
 import re
-import typing
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,6 @@ import pytest
 from dkjax.cipher import schemes
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 from dkjax.config import (
-    ADAPTABLE_SCHEMES,
-    RESTRICTED_SCHEMES,
-    SchemeName,
     ServerConfig,
     SimulationConfig,
     config_hash,
@@ -182,6 +180,7 @@ def test_overrides_that_lead_nowhere(load, override, message):
         ("train.epohcs=3", "unknown key train.epohcs; did you mean 'epochs'?"),
         ("data.imagesize=3", "unknown key data.imagesize; did you mean 'image_size'?"),
         ("keys.zzz=3", "unknown key keys.zzz; known are mode, seed, prng"),
+        ("scheme.fixed_bloks=3", "unknown key scheme.fixed_bloks; did you mean 'fixed_blocks'?"),
         ("arms.1.fixed_bloks=3", "unknown key arms.1.fixed_bloks; did you mean 'fixed_blocks'?"),
     ],
 )
@@ -208,9 +207,11 @@ def test_unknown_keys_suggest_the_nearest(load, override, message):
         ("clients.partition=fair", "clients.partition: expected 'iid', 'dirichlet' or 'shards', got 'fair'"),
         (
             "scheme.name=rot13",
-            "scheme.name: expected 'disposable', 'horio', 'qi', 'etc', 'le', 'ele', 'pe', 'orthogonal', "
-            "'patch_shuffle' or 'negative_positive', got 'rot13'",
+            "scheme.name: there is no scheme 'rot13'; known are disposable, horio, qi, etc, le, ele, pe, orthogonal, "
+            "patch_shuffle, negative_positive",
         ),
+        ("scheme.name=dispossable", "scheme.name: there is no scheme 'dispossable'; did you mean 'disposable'?"),
+        ("scheme.name=3", "scheme.name: expected a valid string, got 3"),
         ("arms.1.fixed_blocks=1.5", "arms.1.fixed_blocks: expected a valid integer or a valid string, got 1.5"),
         ("arms.1.fixed_blocks=true", "arms.1.fixed_blocks: expected a valid integer or a valid string, got True"),
         ("train=3", "train: expected a valid dictionary, got 3"),
@@ -313,13 +314,21 @@ def test_nearest():
 # Schemes
 
 
-def test_every_scheme_has_its_name_here():
-    assert typing.get_args(SchemeName) == schemes.NAMES
+def test_what_the_registry_says_of_the_schemes():
     made = {name: schemes.by_name(name) for name in schemes.NAMES}
+    known = {name: schemes.find(name) for name in schemes.NAMES}
+    assert all(one.shipped and one.name == name for name, one in known.items())
     restricted = [name for name in made if "fixed_blocks" in inspect.signature(getattr(schemes, name)).parameters]
-    assert tuple(restricted) == RESTRICTED_SCHEMES
+    assert restricted == [name for name, one in known.items() if one.restricted] == ["disposable", "horio"]
     permuting = [name for name, scheme in made.items() if scheme.transforms == (BlockScrambling(), PixelPermutation())]
-    assert tuple(permuting) == ADAPTABLE_SCHEMES
+    assert permuting == [name for name, one in known.items() if one.adaptable] == ["disposable", "horio", "qi"]
+    assert [name for name, one in known.items() if not one.takes_uint8] == ["orthogonal"]
+    assert [name for name, one in known.items() if one.pixelwise] == ["pe"]
+
+
+def test_a_configuration_is_known_without_jax():
+    program = "import sys, dkjax.config; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 PLAIN_SCHEME = ["scheme={block_size = 8}", "arms.1={name = 'disposable'}", "arms.2={name = 'shared_key'}"]
@@ -338,7 +347,7 @@ def test_patch_size(load):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["scheme.name=orthogonal"], "scheme: orthogonal gives floating point images, and clients upload uint8 ones"),
+        (["scheme.name=orthogonal"], "scheme: orthogonal does not take the uint8 images that clients upload"),
         (["scheme.name=pe"], "scheme: pe encrypts pixel by pixel: set block_size = 1"),
         (
             ["scheme.name=etc", "scheme.fixed_blocks=3"],

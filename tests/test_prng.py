@@ -241,6 +241,23 @@ def test_sharded_keys_give_the_same_bytes():
     assert not any(word in program for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
 
 
+@pytest.mark.parametrize("in_shard_map", [False, True])
+def test_meshes_of_every_type_give_the_same_bytes(in_shard_map):
+    @jax.vmap
+    def draw(key):
+        children = jax.random.split(key, 2)
+        folded = jax.random.fold_in(key, 7)
+        return jax.random.key_data(children), jax.random.bits(children[0], (17,)), jax.random.normal(folded, (3,))
+
+    keys = chacha_keys(9, (4,))
+    expected = jax.jit(draw)(keys)
+    mesh, spec = jax.make_mesh((2,), ("data",)), PartitionSpec("data")  # its axes are explicit ones
+    on_mesh = jax.shard_map(draw, mesh=mesh, in_specs=spec, out_specs=spec) if in_shard_map else draw
+    drawn = jax.jit(on_mesh)(jax.device_put(keys, NamedSharding(mesh, spec)))
+    for one, other in zip(drawn, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_new_keys_do_not_recompile():
     draw = jax.jit(lambda key: jax.random.bits(key, (4,)))
     for seed in range(3):

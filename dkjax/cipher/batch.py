@@ -4,17 +4,16 @@ The function is all that a pipeline has to know: `datasets.map(batched=True)`, R
 it with a dictionary, in as many processes and threads as they please. See docs/pipelines.md.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jax._src import xla_bridge
 
 from dkjax import keys
 from dkjax.cipher.chunks import encrypt_chunks
 from dkjax.cipher.scheme import Scheme
-from dkjax.errors import ArgumentError, ForkedProcessError
+from dkjax.errors import ArgumentError
+from dkjax.runtime import forks
 
 _PIL_MODES = ("L", "RGB")
 
@@ -50,7 +49,7 @@ def encrypt_batch(
         - no key outlives the call, even a failed one (`test_batch.py::test_no_key_outlives_the_call`).
         - short batches do not compile again (`test_batch.py::test_short_batches_do_not_recompile`).
         - threads do not disturb each other (`test_batch.py::test_threads`), nor do processes, which are refused where
-          they would hang (`test_pipelines.py::test_two_processes`, `test_batch.py::test_a_fork_of_jax_is_refused`).
+          they would hang (`test_pipelines.py::test_two_processes`, `test_forks.py::test_a_fork_of_jax_is_refused`).
 
     Example:
         >>> import numpy as np, dkjax
@@ -60,7 +59,7 @@ def encrypt_batch(
         >>> encrypted["image"].shape, encrypted["label"]
         ((2, 8, 12, 3), [0, 1])
     """
-    _refuse_fork()
+    forks.refuse_fork()
     if image not in batch:
         raise ArgumentError(f"the batch has no column {image!r}, only {', '.join(batch)}: name it, image=...")
     columns = dict(batch)
@@ -144,31 +143,3 @@ def _bytes(images: np.ndarray) -> np.ndarray:
     if images.size and not 0 <= images.min() <= images.max() <= 255:
         raise ArgumentError(f"images of {images.dtype} must hold 0..255, got {images.min()}..{images.max()}")
     return images.astype(np.uint8)
-
-
-class _Forks:
-    """Remembers in which process JAX was at work when it was forked: its children inherit JAX without its threads."""
-
-    def __init__(self) -> None:
-        self._parent: int | None = None
-        os.register_at_fork(before=self._remember)
-
-    def _remember(self) -> None:
-        # JAX offers no other way to ask without starting it.
-        if self._parent is None and xla_bridge.backends_are_initialized():
-            self._parent = os.getpid()
-
-    @property
-    def broke_jax(self) -> bool:
-        return self._parent not in (None, os.getpid())
-
-
-_forks = _Forks()
-
-
-def _refuse_fork() -> None:
-    if _forks.broke_jax:
-        raise ForkedProcessError(
-            "this process was forked from one in which JAX had begun to work, and would hang: start processes by "
-            'spawning (multiprocess.set_start_method("spawn") for datasets), or use JAX in the workers only'
-        )

@@ -2,17 +2,20 @@
 
 import functools
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType
 
 from dkjax import keys
 from dkjax import prng as prngs
 from dkjax.cipher.blocks import block_shape
 from dkjax.cipher.scheme import Parameters, Scheme
 from dkjax.errors import ArgumentError
+
+_Result = TypeVar("_Result")
 
 
 def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
@@ -33,18 +36,22 @@ def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
 
     Raises:
         ArgumentError: keys are not typed keys or are of an implementation without independent streams, shapes do not
-            fit each other, the block size or the fixed positions do not fit the image, or the scheme is not one for
-            images of this dtype.
+            fit each other, the block size or the fixed positions do not fit the image, the scheme is not one for
+            images of this dtype, or a jitted function has captured the keys instead of taking them as an argument.
         KeyDiscardedError: the keys' round has ended.
 
     Guarantees:
         - `decrypt` with the same keys gives back the same bits (`test_encryption.py::test_round_trip`,
           `test_all_schemes.py::test_round_trip`); `orthogonal` up to the tolerance of `OrthogonalMatrix`.
         - an image's encryption depends on its own key and values alone (`test_encryption.py::test_one_key_one_image`).
-        - a batch equals a loop, and the number of devices changes nothing
-          (`test_encryption.py::test_batch_equals_loop`, `test_encryption.py::test_devices_change_nothing`).
+        - a batch equals a loop, and neither the number of devices nor the type of a mesh's axes changes a byte
+          (`test_encryption.py::test_batch_equals_loop`, `test_encryption.py::test_devices_change_nothing`,
+          `test_encryption.py::test_meshes_change_nothing`).
         - keys are arguments of the compiled program, never constants in it
-          (`test_encryption.py::test_keys_are_not_in_the_program`).
+          (`test_encryption.py::test_keys_are_not_in_the_program`,
+          `test_encryption.py::test_captured_keys_are_refused`).
+        - `jax_debug_key_reuse` finds a key that encrypts twice, and lets it decrypt
+          (`test_encryption.py::test_key_reuse_is_found`).
 
     Example:
         >>> import jax, numpy as np, dkjax
@@ -99,7 +106,7 @@ def sample(scheme: Scheme, image_key: jax.Array, image_shape: tuple[int, ...]) -
     if image_key.shape:
         raise ArgumentError(f"expected a single key of shape (), got keys of shape {image_key.shape}")
     scheme.check(image_shape)
-    return _sample(scheme, image_key, tuple(image_shape))
+    return _not_captured(image_key, _sample(scheme, image_key, tuple(image_shape)))
 
 
 def key_space_bits(scheme: Scheme, image_shape: tuple[int, ...], prng: str = "chacha20") -> dict[str, float]:
@@ -142,13 +149,26 @@ def _encrypt_or_decrypt(scheme: Scheme, image_keys: jax.Array, images: Any, inve
     on_device = _checked(scheme, image_keys, images)
     # What was copied to an accelerator for this call alone is memory for the result. A CPU may not have copied it.
     ours = not isinstance(images, jax.Array) and jax.default_backend() != "cpu"
-    return (_run_donating if ours else _run)(scheme, image_keys, on_device, inverse)
+    return _not_captured(image_keys, (_run_donating if ours else _run)(scheme, image_keys, on_device, inverse))
 
 
 def _run_once(scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse: bool) -> jax.Array:
+    """Run on mesh axes of every type: on explicit ones, too, the compiler divides the work, which moves no byte."""
+    run = functools.partial(_draw_and_run, scheme, inverse)
+    for array in (images, image_keys):
+        sharding = jax.typeof(array).sharding
+        types = zip(sharding.mesh.axis_names, sharding.mesh.axis_types, strict=True)
+        if explicit := tuple(name for name, kind in types if kind == AxisType.Explicit):
+            return jax.sharding.auto_axes(run, axes=explicit, out_sharding=sharding)(image_keys, images)
+    return run(image_keys, images)
+
+
+def _draw_and_run(scheme: Scheme, inverse: bool, image_keys: jax.Array, images: jax.Array) -> jax.Array:
     """Draw the parameters at the shape of the keys, then apply them at the shape of the images."""
-    image_shape = images.shape[-3:]
-    draw = functools.partial(scheme.sample, image_shape=image_shape)
+    if inverse:
+        # Decrypting uses a key again, and rightly: `jax_debug_key_reuse` is to find those who encrypt under it twice.
+        image_keys = prngs.wrap_key(jax.random.key_data(image_keys), prngs.prng_name(image_keys))
+    draw = functools.partial(scheme.sample, image_shape=images.shape[-3:])
     run = scheme.invert if inverse else scheme.apply
     shared_axes = tuple(axis for axis, size in enumerate(image_keys.shape) if size == 1)
     own_keys = image_keys.reshape([size for size in image_keys.shape if size != 1])
@@ -162,6 +182,18 @@ def _run_once(scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse:
 
 _run = jax.jit(_run_once, static_argnums=(0, 3))
 _run_donating = jax.jit(_run_once, static_argnums=(0, 3), donate_argnums=2)
+
+
+def _not_captured(image_keys: jax.Array, result: _Result) -> _Result:
+    """Return a result, unless it is part of a program that is being traced with the keys as a constant in it."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(result))
+    # Under vmap alone, too, results are tracers; but there a value that depends on no argument is computed.
+    if traced and not isinstance(image_keys, jax.core.Tracer) and isinstance(jnp.zeros(()), jax.core.Tracer):
+        raise ArgumentError(
+            "a jitted function has captured keys that are no argument of it, so that its program would hold them: "
+            "give the keys to it as an argument"
+        )
+    return result
 
 
 def _checked(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:

@@ -18,6 +18,9 @@ from dkjax.errors import ArgumentError
 Parameters = tuple[Any, ...]
 """What a key decides about one image: the draws of each transform, in order, each an array or a tuple of arrays."""
 
+SchemeParameter = bool | int | float | str
+"""What a scheme is made with, such as its block size: as JSON has it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
@@ -30,11 +33,14 @@ class Scheme:
         name: the scheme's name in the literature.
         block_size: the side `M` of a block in pixels; most schemes want it equal to the ViT's patch size.
         transforms: the steps, in the order in which encryption applies them.
+        parameters: what a registered function made it with (see `dkjax.schemes.register`), so that others can make it
+            again; two schemes of the same steps are equal without them.
     """
 
     name: str
     block_size: int
     transforms: tuple[Transform, ...]
+    parameters: tuple[tuple[str, SchemeParameter], ...] = dataclasses.field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.block_size, bool) or not isinstance(self.block_size, int) or self.block_size < 1:

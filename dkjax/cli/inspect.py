@@ -48,12 +48,14 @@ def inspect(
 def _summary(data_set: "EncryptedDataSet") -> dict[str, Any]:
     import numpy as np
 
-    from dkjax.cipher import key_space_bits
+    from dkjax.cipher import key_space_bits, schemes
     from dkjax.dkds.disclosure import not_hidden, warnings_of
 
     manifest = data_set.manifest
     scheme = manifest.scheme
-    bits = key_space_bits(scheme.scheme(), manifest.image_shape, prng=manifest.prng)
+    if scheme.missing:
+        schemes.load_installed()
+    bits = None if scheme.missing else key_space_bits(scheme.scheme(), manifest.image_shape, prng=manifest.prng)
     counts = np.bincount(data_set.labels, minlength=len(manifest.class_names)).tolist()
     return {
         "path": str(data_set.path),
@@ -64,7 +66,7 @@ def _summary(data_set: "EncryptedDataSet") -> dict[str, Any]:
             "prng": manifest.prng,
             "views": manifest.views,
             # JSON has no infinity, which is the count of real matrices.
-            "key_space_bits": {name: value if math.isfinite(value) else None for name, value in bits.items()},
+            "key_space_bits": bits and {name: value if math.isfinite(value) else None for name, value in bits.items()},
             "not_hidden": not_hidden(manifest),
             "warnings": warnings_of(manifest),
         },
@@ -84,9 +86,14 @@ def _summary(data_set: "EncryptedDataSet") -> dict[str, Any]:
 def _print(summary: dict[str, Any]) -> None:
     protection = summary["protection"]
     parameters = ", ".join(f"{name} {value}" for name, value in protection["scheme"]["parameters"].items())
-    bits = {
-        name: "unbounded" if value is None else f"{value:,.0f}" for name, value in protection["key_space_bits"].items()
-    }
+    if (key_space := protection["key_space_bits"]) is None:
+        bounds = "not known here"
+    else:
+        bits = {name: "unbounded" if value is None else f"{value:,.0f}" for name, value in key_space.items()}
+        bounds = (
+            f"2^{bits['effective']} (keys 2^{bits['key']}, transformations 2^{bits['transform']}): bounds brute force, "
+            "nothing else"
+        )
     height, width, channels = summary["image"]["shape"]
     part, counts = summary["part"], list(summary["records_per_class"].items())
     classes = [f"{name}: {count:,}" for name, count in counts[:_CLASSES_SHOWN]]
@@ -97,8 +104,7 @@ def _print(summary: dict[str, Any]) -> None:
         {
             "scheme": f"{protection['scheme']['name']} ({parameters})",
             "keys": f"{protection['keys']}, {_KEYS_FOR[protection['key_sharing']]}, {protection['prng']}",
-            "key space": f"2^{bits['effective']} (keys 2^{bits['key']}, transformations 2^{bits['transform']}): "
-            "bounds brute force, nothing else",
+            "key space": bounds,
             "views": f"{protection['views']} of each image",
         }
     )

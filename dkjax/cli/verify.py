@@ -60,6 +60,8 @@ def _print(report: "Report", seconds: float) -> None:
             f"{report.path} is whole: {report.manifest.records:,} images in {shards}, "
             f"{size / 1e6:,.1f} MB, {size / 1e9 / seconds:.1f} GB/s"
         )
+        if (missing := report.manifest.scheme.missing) is not None:
+            typer.echo(missing)
 
 
 def _as_json(report: "Report") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Literal, overload
 
 import numpy as np
 
-from dkjax.cipher import Scheme
+from dkjax.cipher import Scheme, schemes
 from dkjax.client.data_set import Order, encrypt_data_set
 from dkjax.client.from_config import make_ratchet
 from dkjax.client.upload import Client, Upload, upload
@@ -105,6 +105,7 @@ def encrypt(
     if views != 1:
         raise ArgumentError(f"views={views} is for data sets on disk: give out, or call encrypt as often")
     scheme.check(source.image_shape, np.uint8)
+    schemes.require_round_trip(scheme, source.image_shape)
     site = Client(client or "client", read_all(source))
     ratchet = make_ratchet(keys)
     try:

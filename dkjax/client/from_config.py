@@ -5,29 +5,30 @@ import numpy as np
 from dkjax import keys
 from dkjax.cipher import Scheme, schemes
 from dkjax.cipher.blocks import block_shape
-from dkjax.config import RESTRICTED_SCHEMES, KeysConfig, SchemeConfig, fixed_count
+from dkjax.config import KeysConfig, SchemeConfig, fixed_count
 
 
 def make_scheme(config: SchemeConfig, image_shape: tuple[int, int, int]) -> Scheme:
     """Make the scheme for images of one shape, where shares of fixed positions become numbers.
 
     Args:
-        config: name, block size and fixed positions.
+        config: name, block size, fixed positions, and what else the scheme takes.
         image_shape: `(H, W, C)` of the `uint8` images.
 
     Returns:
         The scheme.
 
     Raises:
-        ArgumentError: the scheme does not fit the images.
+        ArgumentError: the scheme does not fit the images, or does not give back what it encrypts.
     """
     shape = block_shape(image_shape, config.block_size)
-    parameters = {"block_size": config.block_size}
-    if config.name in RESTRICTED_SCHEMES:
+    parameters = {"block_size": config.block_size, **config.own}
+    if schemes.find(config.name).restricted:
         parameters["fixed_blocks"] = fixed_count(config.fixed_blocks, shape.num_blocks)
         parameters["fixed_pixels"] = fixed_count(config.fixed_pixels, shape.values)
     scheme = schemes.by_name(config.name, **parameters)
     scheme.check(image_shape, np.uint8)
+    schemes.require_round_trip(scheme, image_shape)
     return scheme
 
 

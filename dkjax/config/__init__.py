@@ -15,9 +15,7 @@ from dkjax.config.load import (
     resolved,
 )
 from dkjax.config.schema import (
-    ADAPTABLE_SCHEMES,
     ARM_KINDS,
-    RESTRICTED_SCHEMES,
     ArmConfig,
     AugmentConfig,
     ClientsConfig,
@@ -64,6 +62,4 @@ __all__ = [
     "ClientWeights",
     "ArmConfig",
     "ARM_KINDS",
-    "RESTRICTED_SCHEMES",
-    "ADAPTABLE_SCHEMES",
 ]

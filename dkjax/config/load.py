@@ -1,6 +1,5 @@
 """Configurations from TOML: read, overridden, checked, explained where they are wrong, and hashed."""
 
-import difflib
 import hashlib
 import json
 import re
@@ -14,7 +13,7 @@ import pydantic
 from pydantic import BaseModel
 
 from dkjax.config.schema import EncryptConfig, PlanConfig, Section, ServerConfig, SimulationConfig
-from dkjax.errors import ConfigError
+from dkjax.errors import ConfigError, nearest
 
 _KINDS: tuple[type[Section], ...] = (SimulationConfig, EncryptConfig, ServerConfig, PlanConfig)
 _Kind = TypeVar("_Kind", bound=Section)
@@ -123,20 +122,6 @@ def config_hash(config: BaseModel) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Say which of the known words was probably meant, or which there are.
-
-    Args:
-        word: what came.
-        known: what there is.
-
-    Returns:
-        A clause such as `did you mean 'alpha'?`.
-    """
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-
-
 def _override(tree: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     if not equals or not name or "\n" in override:
@@ -180,7 +165,8 @@ def _explain(root: type[BaseModel], details: Sequence[Any]) -> list[str]:
             case "missing":
                 clauses[dotted] = f"{dotted} is missing"
             case "value_error":
-                clauses[dotted] = f"{dotted}: {detail['ctx']['error']}".removeprefix(": ")
+                text = str(detail["ctx"]["error"])
+                clauses[dotted] = text if text.startswith("unknown key") else f"{dotted}: {text}".removeprefix(": ")
             case _:
                 wanted = re.sub(r"^\w+ should (be |have |match )?", "", detail["msg"]).partition(" or instance of")[0]
                 came = f", got {detail['input']!r}"

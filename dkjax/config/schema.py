@@ -3,7 +3,7 @@
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 from pydantic import (
@@ -17,21 +17,15 @@ from pydantic import (
     PositiveInt,
 )
 
+from dkjax.errors import nearest
+
+if TYPE_CHECKING:
+    from dkjax.cipher.schemes import Registration
+
 FixedCount = Annotated[int | str, Field(union_mode="left_to_right")]
 """How many positions stay in place: a number, or a share of them such as `"75%"`."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-SchemeName = Literal[
-    "disposable", "horio", "qi", "etc", "le", "ele", "pe", "orthogonal", "patch_shuffle", "negative_positive"
-]
-"""The schemes of `dkjax.schemes`."""
-
-RESTRICTED_SCHEMES = ("disposable", "horio")
-"""Schemes that leave positions at their place: those with `fixed_blocks` and `fixed_pixels`."""
-
-ADAPTABLE_SCHEMES = ("disposable", "horio", "qi")
-"""Schemes whose key the ViT's embedding can take in: a permutation of blocks and one of values."""
 
 ARM_KINDS = ("plain", "disposable", "client_key", "shared_key")
 
@@ -51,10 +45,24 @@ def _check_fixed(value: int | str) -> int | str:
 
 
 def _check_restricted(scheme: str, where: str) -> None:
-    if scheme not in RESTRICTED_SCHEMES:
+    if not _registered(scheme).restricted:
         raise ValueError(
-            f"{where}: the scheme {scheme} leaves nothing at its place; {' and '.join(RESTRICTED_SCHEMES)} do"
+            f"{where}: the scheme {scheme} leaves nothing at its place; {' and '.join(_schemes('restricted'))} do"
         )
+
+
+def _registered(scheme: str) -> "Registration":
+    # Only here, so that a configuration is known without JAX.
+    from dkjax.cipher import schemes
+
+    return schemes.find(scheme)
+
+
+def _schemes(kind: str) -> list[str]:
+    """Name the schemes of a kind: `restricted`, `adaptable` or `takes_uint8`."""
+    from dkjax.cipher import schemes
+
+    return [name for name in schemes.names() if getattr(_registered(name), kind)]
 
 
 def fixed_count(value: int | str, total: int) -> int:
@@ -141,30 +149,53 @@ class KeysConfig(Section):
 
 
 class SchemeConfig(Section):
-    """`[scheme]`: the encryption; an arm may override the fixed positions."""
+    """`[scheme]`: the encryption; an arm may override the fixed positions.
 
-    name: SchemeName = "disposable"
+    A user's own scheme may have further keys: what its function takes.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "disposable"
     block_size: PositiveInt = 16
     fixed_blocks: FixedCount = 0
     fixed_pixels: FixedCount = 0
 
     _fixed = pydantic.field_validator("fixed_blocks", "fixed_pixels")(_check_fixed)
 
+    @pydantic.field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        _registered(name)
+        return name
+
     @pydantic.model_validator(mode="after")
     def _parameters_belong_to_the_scheme(self) -> "SchemeConfig":
-        if self.name == "orthogonal":
+        registration = _registered(self.name)
+        if not registration.takes_uint8:
             raise ValueError(
-                "orthogonal gives floating point images, and clients upload uint8 ones: use dkjax.schemes.orthogonal "
-                "in Python, or choose another scheme"
+                f"{self.name} does not take the uint8 images that clients upload: use dkjax.schemes.{self.name} in "
+                "Python, or choose another scheme"
             )
-        if self.name == "pe" and self.block_size != 1:
+        if registration.pixelwise and self.block_size != 1:
             raise ValueError(
-                "pe encrypts pixel by pixel: set block_size = 1, and the ViT's patches by model.patch_size"
+                f"{self.name} encrypts pixel by pixel: set block_size = 1, and the ViT's patches by model.patch_size"
             )
         for key in ("fixed_blocks", "fixed_pixels"):
             if getattr(self, key) != 0:
                 _check_restricted(self.name, key)
+        known = list(dict.fromkeys([*SchemeConfig.model_fields, *registration.parameters]))
+        for key, value in self.own.items():
+            if key not in known:
+                raise ValueError(f"unknown key scheme.{key}; {nearest(key, known)}")
+            if not isinstance(value, bool | int | float | str):
+                raise ValueError(f"{key}: expected a number, true, false or a text, got {value!r}")
         return self
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What only this scheme has: parameters beside those that are fields of this section."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class StoreConfig(Section):
@@ -340,7 +371,7 @@ class SimulationConfig(Section):
     data: DataConfig
     clients: ClientsConfig = ClientsConfig()
     keys: KeysConfig = KeysConfig()
-    scheme: SchemeConfig = SchemeConfig()
+    scheme: SchemeConfig = Field(default_factory=SchemeConfig)
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     store: StoreConfig = StoreConfig()
@@ -368,10 +399,10 @@ class SimulationConfig(Section):
                     _check_restricted(self.scheme.name, f"{key} in arm {arm.name!r}")
             if not arm.adapt_embedding:
                 continue
-            if self.scheme.name not in ADAPTABLE_SCHEMES:
+            if not _registered(self.scheme.name).adaptable:
                 raise ValueError(
                     f"adapt_embedding in arm {arm.name!r}: an embedding can take in permutations alone, so the scheme "
-                    f"must be one of {', '.join(ADAPTABLE_SCHEMES)}, got {self.scheme.name}"
+                    f"must be one of {', '.join(_schemes('adaptable'))}, got {self.scheme.name}"
                 )
             if self.patch_size != self.scheme.block_size:
                 raise ValueError(
@@ -391,7 +422,7 @@ class EncryptConfig(Section):
 
     data: DataConfig
     keys: KeysConfig = KeysConfig()
-    scheme: SchemeConfig = SchemeConfig()
+    scheme: SchemeConfig = Field(default_factory=SchemeConfig)
     store: StoreConfig = StoreConfig()
     augment: AugmentConfig = AugmentConfig()
 
@@ -408,7 +439,7 @@ class PlanConfig(Section):
     """Everything `dkjax plan` needs to know: what of the configuration of another command decides a training step."""
 
     data: PlanDataConfig = PlanDataConfig()
-    scheme: SchemeConfig = SchemeConfig()
+    scheme: SchemeConfig = Field(default_factory=SchemeConfig)
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
 

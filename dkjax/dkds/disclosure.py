@@ -1,16 +1,16 @@
 """What an encrypted data set tells its reader by construction, in words."""
 
-from dkjax.cipher import Scheme
-from dkjax.cipher.blocks import block_shape
-from dkjax.cipher.transforms import (
-    BlockScrambling,
-    ColourShuffling,
-    NegativePositive,
-    NibbleShuffling,
-    PixelPermutation,
-    RotationFlip,
-)
+from typing import Protocol, runtime_checkable
+
+from dkjax.cipher import Scheme, schemes
+from dkjax.cipher.blocks import BlockShape, block_shape
+from dkjax.cipher.transforms import Leaves
 from dkjax.dkds.manifest import Description
+
+
+@runtime_checkable
+class _Telling(Protocol):
+    def leaves(self, shape: BlockShape) -> Leaves: ...
 
 
 def not_hidden(description: Description) -> str:
@@ -23,22 +23,26 @@ def not_hidden(description: Description) -> str:
         The sentence. It tells what the scheme leaves by its construction, not what attacks get back.
 
     Guarantees:
-        - every scheme for uint8 images has its sentence (`test_disclosure.py::test_every_scheme_says_what_stays`).
+        - every scheme for uint8 images has its sentence (`test_disclosure.py::test_every_scheme_says_what_stays`), a
+          user's own too (`test_own_scheme.py::test_what_it_does_not_hide`).
     """
-    scheme = description.scheme.scheme()
     height, width, _ = description.image_shape
     shown = [
         "labels and class names",
         f"how many images there are of each class, and their size ({height} x {width} pixels)",
-        *_shown_values(scheme),
-        *_shown_places(scheme, description.image_shape),
+        *_left_by_the_scheme(description),
     ]
     return f"Not hidden: {'; '.join(shown)}."
 
 
 def warnings_of(description: Description) -> list[str]:
-    """Say what weakens a data set beside its scheme, a sentence each: keys from a seed, shared keys, several views."""
+    """Say what weakens a data set beside its scheme, a sentence each: keys from a seed, shared keys, several views.
+
+    A scheme that is not known here has a sentence, too.
+    """
     warnings = []
+    if (missing := description.scheme.missing) is not None:
+        warnings.append(f"{missing[0].upper()}{missing[1:]}.")
     if description.keys == "reproducible":
         warnings.append(
             "The keys come from a seed: whoever knows or guesses it can decrypt every image. For experiments only."
@@ -53,29 +57,27 @@ def warnings_of(description: Description) -> list[str]:
     return warnings
 
 
-def _shown_values(scheme: Scheme) -> list[str]:
-    steps = {type(step) for step in scheme.transforms}
-    if NibbleShuffling in steps:
-        return ["the half-bytes of every block, which move, or become 15 minus themselves, and do not change otherwise"]
-    if NegativePositive in steps:
-        return ["how far the values of every block lie from mid-grey"]
-    return ["the histogram of every image, and which values are in each block, since values move and do not change"]
+def _left_by_the_scheme(description: Description) -> list[str]:
+    name = description.scheme.name
+    registration = schemes.registered(name)
+    if registration is None:
+        return [f"what the scheme {name} leaves, which is not known here"]
+    if registration.not_hidden:
+        return [registration.not_hidden]
+    return _left(description.scheme.scheme(), description.image_shape)
 
 
-def _shown_places(scheme: Scheme, image_shape: tuple[int, int, int]) -> list[str]:
-    steps = {type(step): step for step in scheme.transforms}
-    blocks = block_shape(image_shape, scheme.block_size)
-    shown = []
-    scrambling, permutation = steps.get(BlockScrambling), steps.get(PixelPermutation)
-    if not isinstance(scrambling, BlockScrambling):
-        shown.append("the place of every block")
-    elif scrambling.fixed:
-        shown.append(f"{scrambling.fixed} of {blocks.num_blocks} blocks, which stay at their place")
-    if isinstance(permutation, PixelPermutation):
-        if permutation.fixed:
-            shown.append(f"{permutation.fixed} of {blocks.values} values of each block, which stay at their place")
-    elif NibbleShuffling not in steps and scheme.block_size > 1:
-        words = {RotationFlip: "turned", NegativePositive: "negated", ColourShuffling: "recoloured"}
-        changes = [word for step, word in words.items() if step in steps]
-        shown.append("the picture inside every block" + (f" ({', '.join(changes)})" if changes else ""))
-    return shown
+def _left(scheme: Scheme, image_shape: tuple[int, int, int]) -> list[str]:
+    """What the transforms leave, put together."""
+    shape = block_shape(image_shape, scheme.block_size)
+    left = [step.leaves(shape) for step in scheme.transforms if isinstance(step, _Telling)]
+    values = [one.values for one in left if one.values is not None]
+    kept = "the histogram of every image, and which values are in each block, since values move and do not change"
+    shown = values[-1:] or [kept]
+    shown += [one.blocks for one in left if one.blocks is not None] or ["the place of every block"]
+    if inside := [one.inside for one in left if one.inside is not None]:
+        shown += inside
+    elif scheme.block_size > 1:
+        altered = ", ".join(one.altered for one in left if one.altered)
+        shown.append("the picture inside every block" + (f" ({altered})" if altered else ""))
+    return [one for one in shown if one]

@@ -12,7 +12,10 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from dkjax import __version__
 from dkjax.cipher import Scheme, schemes
+from dkjax.cipher.blocks import block_shape
+from dkjax.cipher.scheme import SchemeParameter
 from dkjax.dkds import layout
 from dkjax.errors import ArgumentError, DamagedDataSetError, DataError
 from dkjax.formats import strict_json
@@ -29,6 +32,8 @@ _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 # No control characters and no line ends: it is shown on terminals. Words of all scripts, spaces of all kinds.
 _Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$", max_length=256)]
+
+_Parameter = Annotated[_Count | bool | Annotated[float, Field(ge=0)] | _Name, Field(union_mode="left_to_right")]
 
 # Pydantic checks the names of a dictionary; its JSON Schema says so only with this.
 _NO_OTHER_NAMES = Field(json_schema_extra={"additionalProperties": False})
@@ -49,27 +54,52 @@ class SchemeEntry(_Entry):
     """Which encryption, and a hash of that, so that two data sets can be compared at a glance."""
 
     name: _Word
-    parameters: Annotated[dict[_Word, _Count], _NO_OTHER_NAMES]
+    parameters: Annotated[dict[_Word, _Parameter], _NO_OTHER_NAMES]
     sha256: _Hash
 
     @classmethod
     def of(cls, scheme: Scheme) -> Self:
-        """Describe a scheme."""
+        """Describe a scheme.
+
+        Raises:
+            ArgumentError: it has no name under which another could make it.
+        """
         parameters = schemes.parameters_of(scheme)
         return cls(name=scheme.name, parameters=parameters, sha256=_hash_of(scheme.name, parameters))
+
+    @property
+    def block_size(self) -> int:
+        """The side of a block in pixels, which is all that training needs of a scheme."""
+        return int(self.parameters["block_size"])
+
+    @property
+    def missing(self) -> str | None:
+        """Say in one line that the scheme is not known here and what to do, or None where it is known."""
+        if schemes.registered(self.name) is not None:
+            return None
+        return (
+            f"the scheme {self.name} does not come with dkjax {__version__} and is not installed: its images can be "
+            "trained on, but to know what they hide, install the package that registers it (docs/schemes.md)"
+        )
 
     def scheme(self) -> Scheme:
         """Make the scheme that is described.
 
         Raises:
-            ArgumentError: this version of dkjax does not know it.
+            ArgumentError: it is known here, but takes other parameters.
+            DataError: it is not known here.
         """
+        if self.missing is not None:
+            raise DataError(self.missing)
         return schemes.by_name(self.name, **self.parameters)
 
     @pydantic.model_validator(mode="after")
     def _hash_agrees(self) -> Self:
         if self.sha256 != _hash_of(self.name, self.parameters):
             raise ValueError("the hash of the scheme is not that of its name and parameters")
+        block_size = self.parameters.get("block_size")
+        if type(block_size) is not int or block_size < 1:
+            raise ValueError("parameters: block_size must be a whole number of at least 1")
         return self
 
 
@@ -174,9 +204,11 @@ def describe(
         The description.
 
     Raises:
-        ArgumentError: the scheme has no name under which another could make it.
+        ArgumentError: the scheme has no name under which another could make it, or does not give back what it encrypts.
         DataError: something of it cannot be written, such as the name of a class.
     """
+    height, width, channels = image_shape
+    schemes.require_round_trip(scheme, (height, width, channels))
     try:
         return Description(
             keys=keys,
@@ -297,10 +329,14 @@ def _check_meaning(manifest: Manifest) -> None:
     """Raise `ValueError` or `ArgumentError` for what no single field shows."""
     if manifest.part.model_fields_set != {"index", "of"}:
         raise ValueError("part: index and of are both needed")
-    scheme = manifest.scheme.scheme()
-    if SchemeEntry.of(scheme) != manifest.scheme:
-        raise ValueError(f"scheme.parameters: {manifest.scheme.name} has other ones, or more")
-    scheme.check(manifest.image_shape, manifest.image.dtype)
+    block_shape(manifest.image_shape, manifest.scheme.block_size)
+    registration = schemes.registered(manifest.scheme.name)
+    # A user's own scheme is code that no data set has to run for being read.
+    if registration is not None and registration.shipped:
+        scheme = manifest.scheme.scheme()
+        if SchemeEntry.of(scheme) != manifest.scheme:
+            raise ValueError(f"scheme.parameters: {manifest.scheme.name} has other ones, or more")
+        scheme.check(manifest.image_shape, manifest.image.dtype)
     key_bits(manifest.prng)
 
 
@@ -319,6 +355,6 @@ def _damaged(where: str, problem: str) -> DamagedDataSetError:
     return DamagedDataSetError("manifest", text)
 
 
-def _hash_of(name: str, parameters: Mapping[str, int]) -> str:
+def _hash_of(name: str, parameters: Mapping[str, SchemeParameter]) -> str:
     text = json.dumps({"name": name, "parameters": dict(parameters)}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

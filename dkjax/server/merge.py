@@ -63,7 +63,7 @@ def merge(data_sets: Sequence[EncryptedDataSet]) -> Merged:
 
 def block_size_of(data_set: EncryptedDataSet) -> int:
     """Return the side of a data set's blocks in pixels."""
-    return data_set.manifest.scheme.scheme().block_size
+    return data_set.manifest.scheme.block_size
 
 
 def check_classes(found: Sequence[str], where: Path | str, expected: Sequence[str], expected_by: Path | str) -> None:

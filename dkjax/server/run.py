@@ -301,6 +301,7 @@ def _notes(merged: Merged, held_out: Sequence[TestSet], config: ServerConfig) ->
             f"keys of {', '.join(seeded)} are reproducible: anybody who knows the seed can decrypt, so this is for "
             "experiments, never for images that must not be seen"
         )
+    notes += dict.fromkeys(manifest.scheme.missing for manifest in manifests if manifest.scheme.missing)
     ids = {manifest.id for manifest in manifests}
     for one in held_out:
         if isinstance(one.source, EncryptedDataSet) and one.source.manifest.id in ids:

@@ -2,10 +2,7 @@
 
 import gc
 import io
-import os
 import pickle
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -16,9 +13,8 @@ from PIL import Image
 
 import dkjax
 from dkjax import keys, schemes
-from dkjax.cipher import batch as home
 from dkjax.cipher import chunks, encryption
-from dkjax.errors import ArgumentError, ConfigError, ForkedProcessError
+from dkjax.errors import ArgumentError, ConfigError
 
 SCHEME = schemes.disposable(4)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), np.uint8)
@@ -239,45 +235,6 @@ def test_threads():
     for encrypted in results:
         assert_encrypted(encrypted, IMAGES)
     assert len({encrypted.tobytes() for encrypted in results}) == 16
-
-
-def test_a_fork_of_jax_is_refused(monkeypatch):
-    encrypt(IMAGES)
-    home._forks._remember()
-    # A forked process has all of its parent but the number; really to fork under JAX would risk a deadlock.
-    monkeypatch.setattr("os.getpid", lambda: -1)
-    with pytest.raises(ForkedProcessError, match="spawn") as caught:
-        encrypt(IMAGES)
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
-
-
-FORK = """
-import os, sys, warnings
-import numpy as np
-import dkjax
-warnings.simplefilter("ignore")
-encrypt_batch, scheme = dkjax.encrypt_batch, dkjax.schemes.disposable(4)
-batch = {"image": np.zeros((1, 4, 4, 1), np.uint8)}
-if sys.argv[1] == "after":
-    import jax
-    jax.numpy.zeros(3)
-if child := os.fork():
-    _, status = os.waitpid(child, 0)
-    sys.exit(os.waitstatus_to_exitcode(status))
-try:
-    encrypt_batch(batch, scheme=scheme, prng="threefry2x32")
-    code = 3
-except dkjax.errors.ForkedProcessError:
-    code = 4
-os._exit(code)
-"""
-
-
-@pytest.mark.parametrize(("forked", "code"), [("before", 3), ("after", 4)])
-def test_forks_before_and_after_jax_began(forked, code):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    run = subprocess.run([sys.executable, "-c", FORK, forked], capture_output=True, timeout=120, env=environment)
-    assert run.returncode == code, run.stderr
 
 
 def test_it_travels_by_name():

@@ -198,6 +198,46 @@ def test_devices_change_nothing(name, run):
     assert not any(word in program for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
 
 
+def on(mesh, axes, array):
+    return array if axes is None else jax.device_put(array, NamedSharding(mesh, PartitionSpec(*axes)))
+
+
+@pytest.mark.parametrize(
+    ("run", "on_keys", "on_images"),
+    [
+        (encrypt, ["x"], ["x"]),
+        (decrypt, [], ["x"]),
+        (encrypt, None, ["x"]),
+        (encrypt, ["x"], None),
+        (encrypt, ["x"], ["x", "y"]),
+    ],
+)
+def test_meshes_change_nothing(run, on_keys, on_images):
+    image_keys, images = keys_of(8, (4,), "threefry2x32"), images_of(8)
+    mesh = jax.make_mesh((2, 2), ("x", "y"))  # its axes are explicit ones
+    result = run(SCHEME, on(mesh, on_keys, image_keys), on(mesh, on_images, images))
+    assert bytes_of(result) == bytes_of(run(SCHEME, image_keys, images))
+    assert result.sharding.is_equivalent_to(NamedSharding(mesh, PartitionSpec(*(on_images or on_keys))), ndim=4)
+
+
+def test_shared_keys_in_a_program_on_a_mesh():
+    image_keys, images = keys_of(8, (2, 1), "threefry2x32"), images_of(8, (2, 2, *SHAPE))
+    mesh = jax.make_mesh((2,), ("clients",))
+    with jax.set_mesh(mesh):
+        result = jax.jit(functools.partial(encrypt, SCHEME))(
+            *(on(mesh, ["clients"], array) for array in (image_keys, images))
+        )
+    assert bytes_of(result) == bytes_of(encrypt(SCHEME, image_keys, images))
+
+
+def test_shard_map():
+    image_keys, images = keys_of(8, (4,), "threefry2x32"), images_of(8)
+    mesh, spec = jax.make_mesh((2,), ("x",)), PartitionSpec("x")
+    on_each = jax.shard_map(functools.partial(encrypt, SCHEME), mesh=mesh, in_specs=(spec, spec), out_specs=spec)
+    result = jax.jit(on_each)(on(mesh, "x", image_keys), on(mesh, "x", images))
+    assert bytes_of(result) == bytes_of(encrypt(SCHEME, image_keys, images))
+
+
 def test_new_keys_and_images_do_not_recompile():
     encrypt(SCHEME, keys_of(9), images_of(9))
     programs = _run._cache_size()
@@ -229,8 +269,36 @@ def test_keys_are_not_in_the_program(name, num_images, run):
     assert not words_shown(image_keys, as_argument)
     assert not words_shown(image_keys, _run.lower(SCHEME, image_keys, images, run is decrypt).as_text())
     # The same search finds keys that a program captures.
-    captured = jax.jit(lambda images: run(SCHEME, image_keys, images)).lower(images).as_text()
+    captured = jax.jit(lambda images: _run(SCHEME, image_keys, images, run is decrypt)).lower(images).as_text()
     assert words_shown(image_keys, captured)
+
+
+@pytest.mark.parametrize("run", [encrypt, decrypt])
+def test_captured_keys_are_refused(run):
+    image_keys, images = keys_of(13), images_of(13)
+    one_key, on_device = image_keys[0], jnp.asarray(images)
+    for captured in (
+        jax.jit(lambda images: run(SCHEME, image_keys, images)),
+        jax.jit(lambda _: run(SCHEME, image_keys, on_device)),
+        jax.jit(lambda images: jax.vmap(lambda image: run(SCHEME, one_key, image))(images)),
+        jax.jit(lambda _: sample(SCHEME, one_key, SHAPE)),
+    ):
+        with pytest.raises(ArgumentError, match="captured keys that are no argument of it"):
+            captured(images)
+    # What is no program of its own, or has the keys as an argument, goes through.
+    expected = bytes_of(run(SCHEME, one_key, images))
+    assert bytes_of(jax.vmap(lambda image: run(SCHEME, one_key, image))(images)) == expected
+    assert bytes_of(jax.jit(lambda key: run(SCHEME, key, images))(one_key)) == expected
+
+
+def test_key_reuse_is_found():
+    image_keys, images = keys_of(13), images_of(13)
+    with jax.debug_key_reuse(True):
+        encrypted = encrypt(SCHEME, image_keys, images)
+        for _ in range(2):
+            assert bytes_of(decrypt(SCHEME, image_keys, encrypted)) == images.tobytes()
+        with pytest.raises(jax.errors.KeyReuseError):
+            encrypt(SCHEME, image_keys, images)
 
 
 @pytest.mark.parametrize("run", [encrypt, decrypt])

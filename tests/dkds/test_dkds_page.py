@@ -10,7 +10,7 @@ from small_data_sets import flip, shard_of, write_small
 from dkjax.dkds import Manifest, layout, open_data_set
 from dkjax.errors import DAMAGE
 
-PAGE = (Path(__file__).parents[3] / "docs" / "dkds.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "dkds.md").read_text(encoding="utf-8")
 
 
 def reader():

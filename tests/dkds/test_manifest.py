@@ -16,9 +16,9 @@ from small_data_sets import describe, write_small
 
 from dkjax import schemes
 from dkjax.dkds.manifest import Description, Manifest, SchemeEntry, is_word, json_schema, parse_manifest
-from dkjax.errors import DamagedDataSetError
+from dkjax.errors import DamagedDataSetError, DataError
 
-SCHEMA_FILE = Path(__file__).parents[3] / "docs" / "dkds.schema.json"
+SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "dkds.schema.json"
 HASHES = ["0" * 63 + str(number) for number in range(3)]
 
 
@@ -163,13 +163,38 @@ def test_no_way_out_of_the_folder(file: str) -> None:
     refusal(changed(("shards", 0, "file"), file))
 
 
-@pytest.mark.parametrize("name", ["unknown", "disposable"])
-def test_a_scheme_that_cannot_be_made(name: str) -> None:
-    parameters = {"block_size": 2} if name == "disposable" else {"block_size": 2, "fixed_blocks": 0}
+def entry(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
     text = json.dumps({"name": name, "parameters": parameters}, sort_keys=True, separators=(",", ":"))
-    entry = {"name": name, "parameters": parameters, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    said = "there is no scheme 'unknown'" if name == "unknown" else "scheme.parameters: disposable has other ones"
-    assert said in refusal(changed(("scheme",), entry))
+    return {"name": name, "parameters": parameters, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        ("disposable", {"block_size": 2}, "scheme.parameters: disposable has other ones"),
+        ("disposable", {"block_size": 2, "fixed_blocks": 0, "fixed_pixels": 0, "more": 1}, "no parameter more"),
+        ("disposable", {"block_size": 2, "fixed_blocks": 0, "fixed_pixels": "x"}, "must be a whole number"),
+        ("unknown", {}, "block_size must be a whole number of at least 1"),
+        ("unknown", {"block_size": 0}, "block_size must be a whole number of at least 1"),
+        ("unknown", {"block_size": True}, "block_size must be a whole number of at least 1"),
+        ("unknown", {"block_size": 3}, "block_size=3 does not divide height=4"),
+        ("unknown", {"block_size": 2, "more": -1.5}, "scheme.parameters.more"),
+        ("unknown", {"block_size": 2, "more": [1]}, "scheme.parameters.more"),
+        ("unknown", {"block_size": 2, "more": "\x1b[2J"}, "scheme.parameters.more"),
+        ("../unknown", {"block_size": 2}, "scheme.name"),
+    ],
+)
+def test_a_scheme_that_cannot_be(name: str, parameters: dict[str, Any], said: str) -> None:
+    assert said in refusal(changed(("scheme",), entry(name, parameters)))
+
+
+def test_a_scheme_that_is_not_known_here() -> None:
+    parameters = {"block_size": 2, "strength": 0.5, "kind": "soft", "twice": True}
+    scheme = parse(changed(("scheme",), entry("unknown", parameters))).scheme
+    assert (scheme.parameters, scheme.block_size) == (parameters, 2)
+    assert "the scheme unknown does not come with dkjax" in str(scheme.missing)
+    with pytest.raises(DataError, match="install the package that registers it"):
+        scheme.scheme()
 
 
 @pytest.mark.parametrize(

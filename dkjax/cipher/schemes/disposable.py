@@ -3,10 +3,12 @@
 from typing import SupportsIndex
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.schemes.restriction import fixed_positions
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 
 
+@register
 def disposable(block_size: int = 16, *, fixed_blocks: SupportsIndex = 0, fixed_pixels: SupportsIndex = 0) -> Scheme:
     """Block scrambling and pixel permutation by restricted random permutation matrices.
 

@@ -1,9 +1,11 @@
 """Extended learnable encryption: LE with draws of its own for every block, and block scrambling."""
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.transforms import BlockScrambling, NibbleShuffling
 
 
+@register
 def ele(block_size: int = 4) -> Scheme:
     """Nibble reversal and shuffling, drawn anew for every block of 4x4 pixels, and then block scrambling.
 

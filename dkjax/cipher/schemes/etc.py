@@ -1,9 +1,11 @@
 """Encryption then compression: blocks are scrambled, turned, negated and recoloured."""
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.transforms import BlockScrambling, ColourShuffling, NegativePositive, RotationFlip
 
 
+@register
 def etc(block_size: int = 16) -> Scheme:
     """Block scrambling, rotation and inversion, negative-positive transformation, colour-component shuffling.
 

@@ -1,9 +1,11 @@
 """Learnable encryption: nibbles of small blocks are reversed and shuffled, alike in all blocks."""
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.transforms import NibbleShuffling
 
 
+@register
 def le(block_size: int = 4) -> Scheme:
     """Nibble reversal and shuffling in blocks of 4x4 pixels, the same for all blocks.
 

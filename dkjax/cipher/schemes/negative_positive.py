@@ -1,9 +1,11 @@
 """The negative-positive transformation of blocks and nothing else."""
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.transforms import NegativePositive
 
 
+@register
 def negative_positive(block_size: int = 16) -> Scheme:
     """Negate all values of a block or none, by a bit of its own for every block.
 

@@ -1,9 +1,11 @@
 """A random orthogonal matrix on every block."""
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.transforms import OrthogonalMatrix
 
 
+@register
 def orthogonal(block_size: int = 16) -> Scheme:
     """Multiply every block by one random orthogonal matrix, the same for all blocks.
 

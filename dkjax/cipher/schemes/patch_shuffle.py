@@ -1,9 +1,11 @@
 """Patch shuffling: block scrambling and nothing else."""
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.transforms import BlockScrambling
 
 
+@register
 def patch_shuffle(block_size: int = 16) -> Scheme:
     """Block scrambling without restriction, and nothing else.
 

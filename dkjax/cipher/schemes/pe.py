@@ -1,9 +1,11 @@
 """Pixel-based encryption: every pixel is negated and recoloured by itself."""
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.transforms import ColourShuffling, NegativePositive
 
 
+@register(pixelwise=True)
 def pe(block_size: int = 1) -> Scheme:
     """Negative-positive transformation of every value, and colour-component shuffling of every pixel.
 

@@ -1,9 +1,11 @@
 """Block scrambling and pixel shuffling for a ViT, all of it, under one key."""
 
 from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.schemes.registry import register
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 
 
+@register
 def qi(block_size: int = 16) -> Scheme:
     """Block scrambling and pixel permutation without restriction, under one key.
 

@@ -7,11 +7,12 @@ from dkjax.cipher.transforms.nibble_shuffling import NibbleShuffling
 from dkjax.cipher.transforms.orthogonal_matrix import OrthogonalMatrix
 from dkjax.cipher.transforms.pixel_permutation import PixelPermutation
 from dkjax.cipher.transforms.rotation_flip import RotationFlip
-from dkjax.cipher.transforms.transform import Transform
+from dkjax.cipher.transforms.transform import Leaves, Transform
 
 __all__ = [
     "BlockScrambling",
     "ColourShuffling",
+    "Leaves",
     "NegativePositive",
     "NibbleShuffling",
     "OrthogonalMatrix",

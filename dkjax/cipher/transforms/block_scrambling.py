@@ -8,6 +8,7 @@ import numpy as np
 from dkjax.cipher import permutations
 from dkjax.cipher.blocks import BlockShape
 from dkjax.cipher.transforms.checks import check_fixed
+from dkjax.cipher.transforms.transform import Leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,11 @@ class BlockScrambling:
     def invert(self, parameters: jax.Array, blocks: jax.Array, shape: BlockShape) -> jax.Array:
         """Put the blocks back in order."""
         return self.apply(permutations.invert(parameters), blocks, shape)
+
+    def leaves(self, shape: BlockShape) -> Leaves:
+        """Say which blocks stay at their place."""
+        fixed = f"{self.fixed} of {shape.num_blocks} blocks, which stay at their place"
+        return Leaves(blocks=fixed if self.fixed else "")
 
     def count(self, shape: BlockShape) -> int:
         """Count the permutations of the blocks."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from dkjax.cipher import draws
 from dkjax.cipher.blocks import BlockShape
+from dkjax.cipher.transforms.transform import Leaves
 from dkjax.errors import ArgumentError
 
 _MAX_CHANNELS = 6
@@ -53,6 +54,10 @@ class ColourShuffling:
     def invert(self, parameters: jax.Array, blocks: jax.Array, shape: BlockShape) -> jax.Array:
         """Put the channels of every block back in order."""
         return _gather_channels(np.argsort(_orders(shape.channels), axis=1), parameters, blocks, shape)
+
+    def leaves(self, shape: BlockShape) -> Leaves:
+        """Say that the picture inside a block is recoloured."""
+        return Leaves(altered="recoloured")
 
     def count(self, shape: BlockShape) -> int:
         """Count the ways to choose an order for every block."""

@@ -9,6 +9,7 @@ import numpy as np
 from dkjax.cipher import draws
 from dkjax.cipher.blocks import BlockShape
 from dkjax.cipher.transforms.checks import check_uint8
+from dkjax.cipher.transforms.transform import Leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,10 @@ class NegativePositive:
     def invert(self, parameters: jax.Array, blocks: jax.Array, shape: BlockShape) -> jax.Array:
         """Negate them once more."""
         return self.apply(parameters, blocks, shape)
+
+    def leaves(self, shape: BlockShape) -> Leaves:
+        """Say that distances from mid-grey stay."""
+        return Leaves(values="how far the values of every block lie from mid-grey", altered="negated")
 
     def count(self, shape: BlockShape) -> int:
         """Count the settings of the bits."""

@@ -10,6 +10,7 @@ import numpy as np
 from dkjax.cipher import draws, permutations
 from dkjax.cipher.blocks import BlockShape
 from dkjax.cipher.transforms.checks import check_uint8
+from dkjax.cipher.transforms.transform import Leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,11 @@ class NibbleShuffling:
         """Put the nibbles back in order, then reverse the same ones."""
         reversed_nibbles, order = parameters
         return _joined(_reversed(reversed_nibbles, _permuted(jax.vmap(permutations.invert)(order), _split(blocks))))
+
+    def leaves(self, shape: BlockShape) -> Leaves:
+        """Say that the nibbles of a block stay in it."""
+        kept = "the half-bytes of every block, which move, or become 15 minus themselves, and do not change otherwise"
+        return Leaves(values=kept, inside="")
 
     def count(self, shape: BlockShape) -> int:
         """Count the ways to reverse and permute the nibbles of every block."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from dkjax.cipher import draws
 from dkjax.cipher.blocks import BlockShape
+from dkjax.cipher.transforms.transform import Leaves
 from dkjax.errors import ArgumentError
 
 
@@ -51,6 +52,10 @@ class OrthogonalMatrix:
     def invert(self, parameters: jax.Array, blocks: jax.Array, shape: BlockShape) -> jax.Array:
         """Multiply every block by the transposed matrix, its inverse."""
         return _product(blocks, parameters.T)
+
+    def leaves(self, shape: BlockShape) -> Leaves:
+        """Say that lengths and angles stay."""
+        return Leaves(values="the norm of every block, and the inner product of any two of an image", inside="")
 
     def count(self, shape: BlockShape) -> float:
         """There are infinitely many matrices, of real numbers; what bounds a search is the key."""

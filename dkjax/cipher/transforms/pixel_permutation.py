@@ -8,6 +8,7 @@ import numpy as np
 from dkjax.cipher import permutations
 from dkjax.cipher.blocks import BlockShape
 from dkjax.cipher.transforms.checks import check_fixed
+from dkjax.cipher.transforms.transform import Leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,11 @@ class PixelPermutation:
     def invert(self, parameters: jax.Array, blocks: jax.Array, shape: BlockShape) -> jax.Array:
         """Put the values of every block back in order."""
         return self.apply(permutations.invert(parameters), blocks, shape)
+
+    def leaves(self, shape: BlockShape) -> Leaves:
+        """Say how many values of a block stay at their place."""
+        fixed = f"{self.fixed} of {shape.values} values of each block, which stay at their place"
+        return Leaves(inside=fixed if self.fixed else "")
 
     def count(self, shape: BlockShape) -> int:
         """Count the permutations of a block's values."""

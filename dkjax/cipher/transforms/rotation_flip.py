@@ -8,6 +8,7 @@ import numpy as np
 
 from dkjax.cipher import draws
 from dkjax.cipher.blocks import BlockShape
+from dkjax.cipher.transforms.transform import Leaves
 
 _VARIANTS = 8
 
@@ -40,6 +41,10 @@ class RotationFlip:
     def invert(self, parameters: jax.Array, blocks: jax.Array, shape: BlockShape) -> jax.Array:
         """Mirror and turn every block back."""
         return _gather_values(np.argsort(_places(shape), axis=1), parameters, blocks)
+
+    def leaves(self, shape: BlockShape) -> Leaves:
+        """Say that the picture inside a block is turned."""
+        return Leaves(altered="turned")
 
     def count(self, shape: BlockShape) -> int:
         """Count the ways to turn and mirror the blocks; a block of one pixel has one."""

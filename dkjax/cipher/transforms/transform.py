@@ -1,5 +1,6 @@
 """What every transform can do."""
 
+import dataclasses
 from typing import Any, Protocol
 
 import jax
@@ -8,11 +9,31 @@ import numpy as np
 from dkjax.cipher.blocks import BlockShape
 
 
+@dataclasses.dataclass(frozen=True)
+class Leaves:
+    """What a step leaves of an image for everybody to see, as ends of a sentence that begins with "Not hidden:".
+
+    Attributes:
+        values: of the values of a block; None where each is kept.
+        blocks: which blocks stay at their place, empty if none has to; None where all do.
+        inside: which values of a block stay at their place, empty if none has to; None where all do.
+        altered: a word for how the picture inside a block is altered, if all its values stay at their place.
+    """
+
+    values: str | None = None
+    blocks: str | None = None
+    inside: str | None = None
+    altered: str | None = None
+
+
 class Transform(Protocol):
     """One reversible step on the blocks `[N, P]` of one image.
 
     A transform is a frozen value without arrays, so it can be a static argument of a jitted function. It draws its
     parameters from a key and applies them to the blocks, or undoes that; batches are made by `vmap`.
+
+    Those of this package also say what they leave to be seen, by a method `leaves(shape) -> Leaves`. A scheme with
+    another is registered with a sentence for it.
     """
 
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
