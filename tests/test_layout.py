@@ -133,7 +133,9 @@ def undocumented(source: str) -> list[str]:
     return list(visit(ast.parse(source), ""))
 
 
-@every_file
+@pytest.mark.parametrize(
+    "path", [*INSIDE, *sorted(ROOT.glob("benchmarks/*.py"))], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_public_names_are_explained(path: Path) -> None:
     assert undocumented(path.read_text(encoding="utf-8")) == []
 
@@ -148,14 +150,14 @@ NAMED_TEST = re.compile(r"`(?:tests/[\w/]*)?(test_\w+\.py)(?:::(test_\w+))?`")
 
 def test_every_test_that_is_named_exists() -> None:
     written = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
-    texts = [*FILES, ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    texts = [*FILES, *(ROOT / "benchmarks").glob("*.py"), ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     named = {pair for path in texts for pair in NAMED_TEST.findall(path.read_text(encoding="utf-8"))}
     assert len(named) > 100
     assert not [f"{file}::{test}" for file, test in sorted(named) if f"def {test}" not in written.get(file, "")]
 
 
 def test_no_file_is_empty() -> None:
-    folders = ("dkjax", "tests", "configs", "docs", "launch")
+    folders = ("dkjax", "benchmarks", "tests", "configs", "docs", "launch")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     # A py.typed marker says what it says by being there.
     empty = [path for path in files if path.name != "py.typed" and "__pycache__" not in path.parts]

@@ -6,7 +6,6 @@ The two share no code, so that their agreement says that docs/spec.md is complet
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -37,14 +36,6 @@ PUBLISHED = {
     "threefry2x32_block: Random123 ones": "fc96b91ce72b00bb",
     "threefry2x32_block: Random123 pi": "9c3a92c4a0f73d48",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Compile in half the time; what is compiled here runs once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 # The files

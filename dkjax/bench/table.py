@@ -1,12 +1,20 @@
 """The measurements as tables for people, on stdout."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+
+Tables = Iterable[tuple[str, Sequence[str], Sequence[Sequence[str]]]]
+
+_SHARES = ("of\ndevice\ncopy", "of\nhost\ncopy")
+TIMES = ("median\nms", "fastest\nms", "first\ncall s")
+"""The headings of what `times` returns."""
+
+_LEFT_OUT_FIRST = (TIMES[2], _SHARES[1], TIMES[1], _SHARES[0], TIMES[0])
 
 
 def print_encryption(result: dict[str, Any]) -> None:
@@ -23,12 +31,12 @@ def print_encryption(result: dict[str, Any]) -> None:
                 f"{row['gigabytes_per_second']:.2f}",
                 f"{row['share_of_device_copy']:.0%}",
                 f"{row['share_of_host_copy']:.0%}",
-                *_times(row),
+                *times(row),
             )
             for row in case["contenders"]
         ]
         title = str(Case(case["size"], case["batch"], case["dtype"], case["keys"]))
-        headings = ("images/s", "GB/s", *_SHARES, *_TIMES)
+        headings = ("images/s", "GB/s", *_SHARES, *TIMES)
         _print_table(console, title, headings, rows)
     growth = result["growth"]
     if growth:
@@ -37,12 +45,12 @@ def print_encryption(result: dict[str, Any]) -> None:
                 f"{row['batch']} images",
                 _number(row["images_per_second"]),
                 f"{1e6 * row['median_seconds'] / row['batch']:.0f}",
-                *_times(row),
+                *times(row),
             )
             for row in growth["rows"]
         ]
         title = f"dkjax, chacha20, {growth['size']} px, {growth['dtype']}: time grows as batch^{growth['exponent']:.2f}"
-        _print_table(console, title, ("images/s", "us an\nimage", *_TIMES), by_batch)
+        _print_table(console, title, ("images/s", "us an\nimage", *TIMES), by_batch)
 
 
 def print_step(result: dict[str, Any]) -> None:
@@ -50,13 +58,13 @@ def print_step(result: dict[str, Any]) -> None:
     console = _console()
     console.print(_machine(result))
     for case in result["cases"]:
-        headings, rows = ["images/s", *_TIMES], []
+        headings, rows = ["images/s", *TIMES], []
         peak_known = any(row["of_peak"] is not None for row in case["rows"])
         if peak_known:
             headings.insert(1, "of\npeak")
         for row in case["rows"]:
             of_peak = "" if row["of_peak"] is None else f"{row['of_peak']:.0%}"
-            numbers = (f"{row['images_per_second']:,.1f}", *([of_peak] if peak_known else []), *_times(row))
+            numbers = (f"{row['images_per_second']:,.1f}", *([of_peak] if peak_known else []), *times(row))
             rows.append((row["name"], *numbers))
         title = f"ViT-{result['variant']}, {result['dtype']}, {result['size']} px, {case['batch']} images a step"
         _print_table(console, title, headings, rows)
@@ -71,60 +79,16 @@ def print_step(result: dict[str, Any]) -> None:
         )
 
 
-def print_feed(result: dict[str, Any]) -> None:
-    """Print what `measure_feed` returned."""
-    from dkjax.bench.feed import Case
-
+def print_tables(result: dict[str, Any], tables: Tables) -> None:
+    """Print a line about the machine of a result, and tables, each given by title, headings and rows."""
     console = _console()
     console.print(_machine(result))
-    for case in result["cases"]:
-        rows = [
-            (
-                row["name"],
-                _number(row["images_per_second"]),
-                f"{row['gigabytes_per_second']:.2f}",
-                f"{row['times_array_record']:.1f}",
-                *_times(row),
-            )
-            for row in case["contenders"]
-        ]
-        title = str(Case(case["size"], case["images"], case["batch"]))
-        _print_table(console, title, ("images/s", "GB/s", "times\nArray-\nRecord", *_TIMES), rows)
+    for title, headings, rows in tables:
+        _print_table(console, title, headings, rows)
 
 
-def print_photos(result: dict[str, Any]) -> None:
-    """Print what `measure_photos` returned."""
-    console = _console()
-    console.print(_machine(result))
-    rows = [
-        (row["name"], _number(row["images_per_second"]), f"{row['times_decoding']:.2f}", *_times(row))
-        for row in result["contenders"]
-    ]
-    title = f"{result['images']:,} JPEG files, {result['size']} px after resizing"
-    _print_table(console, title, ("images/s", "times\ndecoding", *_TIMES), rows)
-
-
-def print_training(result: dict[str, Any]) -> None:
-    """Print what `measure_training` returned."""
-    console = _console()
-    console.print(_machine(result))
-    rows = [
-        (row["name"], _number(row["images_per_second"]), f"{row['times_the_one_before']:.3f}", *_times(row))
-        for row in result["contenders"]
-    ]
-    title = (
-        f"{result['steps']} steps of {result['batch']} images of {result['size']} px, {result['dtype']}; "
-        f"{result['parameters'] / 1e6:.2f} M parameters, checkpoints of {result['checkpoint_bytes'] / 1e6:,.1f} MB"
-    )
-    _print_table(console, title, ("images/s", "times the\none before", *_TIMES), rows)
-
-
-_SHARES = ("of\ndevice\ncopy", "of\nhost\ncopy")
-_TIMES = ("median\nms", "fastest\nms", "first\ncall s")
-_LEFT_OUT_FIRST = (_TIMES[2], _SHARES[1], _TIMES[1], _SHARES[0], _TIMES[0])
-
-
-def _times(row: dict[str, Any]) -> tuple[str, str, str]:
+def times(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Return the cells below `TIMES` of a contender."""
     return (
         f"{1e3 * row['median_seconds']:,.2f}",
         f"{1e3 * row['fastest_seconds']:,.2f}",

@@ -1,4 +1,4 @@
-"""`dkjax bench`: what encryption, feeding and training cost on this machine."""
+"""`dkjax bench`: what encryption costs on this machine, by itself and inside a training step."""
 
 import json
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from dkjax.cli.errors import for_people
 
-bench = typer.Typer(help="Measure what encryption, feeding and training cost on this machine.", no_args_is_help=True)
+bench = typer.Typer(help="Measure what encryption costs on this machine.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of the tables.")]
 
@@ -76,88 +76,6 @@ def step(
         typer.echo(json.dumps(result))
     else:
         table.print_step(result)
-
-
-@bench.command()
-@for_people
-def feed(
-    context: typer.Context,
-    sizes: Annotated[
-        list[int] | None,
-        typer.Option("--size", metavar="PX", help="Side of the images, 32 or 224; may be repeated. Both."),
-    ] = None,
-    batches: Annotated[
-        list[int] | None,
-        typer.Option("--batch", min=1, help="Images of a batch; may be repeated. 256 and 1024."),
-    ] = None,
-    images: Annotated[
-        int | None, typer.Option(min=1, help="Images to draw from; 100 000 of 32 px, 5 000 of 224 px.")
-    ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed batches of each contender.")] = 15,
-    as_json: AsJson = False,
-) -> None:
-    """Measure how fast batches come from encrypted data sets, against the same records in ArrayRecord files.
-
-    Writes both into a temporary folder, about 2.2 GB, and reads them once before: the page cache is measured, not the
-    disk.
-    """
-    from dkjax.bench import feed as bench_of_feed
-    from dkjax.bench import measure_feed, table
-
-    listed = bench_of_feed.cases(sizes or (), batches or (), images)
-    result = measure_feed(listed, rounds=repeats, say=_say)
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        table.print_feed(result)
-
-
-@bench.command()
-@for_people
-def photos(
-    context: typer.Context,
-    images: Annotated[int, typer.Option(min=1, help="How many photographs.")] = 1024,
-    size: Annotated[int, typer.Option(min=16, metavar="PX", help="Side of the images, a multiple of 16.")] = 224,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 5,
-    as_json: AsJson = False,
-) -> None:
-    """Measure encrypting a folder of JPEG files, against decoding them alone.
-
-    Writes the files and the data sets into a temporary folder.
-    """
-    from dkjax.bench import measure_photos, table
-
-    result = measure_photos(images=images, size=size, rounds=repeats, say=_say)
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        table.print_photos(result)
-
-
-@bench.command()
-@for_people
-def train(
-    context: typer.Context,
-    variant: Annotated[
-        str | None,
-        typer.Option(help="A ViT on 224 px; B on a GPU or TPU, elsewhere the small one of the quickstart on 32 px."),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images of a step; 256 on a GPU or TPU, else 64.")] = None,
-    steps: Annotated[int, typer.Option(min=2, help="Steps of a run.")] = 100,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each contender.")] = 7,
-    as_json: AsJson = False,
-) -> None:
-    """Measure training fed from an encrypted data set, and with a checkpoint on its way, beside training alone.
-
-    Writes the data set and the checkpoints into a temporary folder.
-    """
-    from dkjax.bench import measure_training, table, training
-
-    result = measure_training(training.workload(variant, batch), steps=steps, rounds=repeats, say=_say)
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        table.print_training(result)
 
 
 def _say(text: str) -> None:

@@ -7,10 +7,8 @@ sense. These are checksums, no signature: they find accidents, and changes by wh
 
 import dataclasses
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +18,13 @@ from dkjax.dkds.data_set import EncryptedDataSet, read_manifest, strangers_in
 from dkjax.dkds.manifest import Manifest
 from dkjax.dkds.shard import Shard, damaged_records, open_shard
 from dkjax.errors import DamagedDataSetError, DataError
+from dkjax.runtime.threads import on_all_cores
 
 Progress = Callable[[int, int], None]
 """Called with the bytes read so far and in all, from one thread at a time."""
 
 _CHUNK = 1 << 20
-_THREADS = min(8, os.cpu_count() or 1)
+_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,10 +173,8 @@ def _read_everything(looks: Sequence[_Look], progress: Progress) -> None:
     # Threads are enough: Python lets go of the interpreter while it hashes. The largest shards go first, so that no
     # thread is left with one of them at the end.
     order = sorted(range(len(tasks)), key=lambda i: -tasks[i][0].opened.shards[tasks[i][1]].bytes)
-    with ThreadPoolExecutor(_THREADS) as threads:
-        found = dict(
-            zip(order, threads.map(lambda i: tasks[i][0].check_bytes(tasks[i][1], advance), order), strict=True)
-        )
+    checked = on_all_cores(lambda i: tasks[i][0].check_bytes(tasks[i][1], advance), order, at_most=_THREADS)
+    found = dict(zip(order, checked, strict=True))
     for i, (look, number) in enumerate(tasks):
         look.problems += found[i]
         if found[i]:

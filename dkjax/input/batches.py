@@ -1,7 +1,7 @@
 """From records in memory, on disk or on the devices to batches on the mesh."""
 
-import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -11,12 +11,13 @@ from dkjax.errors import DataError
 from dkjax.input.device_put import own_rows, put, put_rows
 from dkjax.input.device_resident import DeviceResident
 from dkjax.input.order import StepOrder
+from dkjax.runtime.prefetch import prefetch
 from dkjax.sources.source import Indexed
 
 Batch = dict[str, jax.Array]
 
-_THREADS, _AHEAD = 2, 2
-"""Batches are read by so many threads, and so many may be ready before they are asked for."""
+_THREADS = 2
+"""So many threads read batches, each of which uses several to copy images."""
 
 
 def training_batches(
@@ -46,8 +47,9 @@ def training_batches(
     elif steps:
         batch_size = len(order(steps[0]))
         rows = own_rows(batch_size, sharding)
-        for batch in _read_ahead(lambda step: records[order(step)[rows]], steps):
-            yield put_rows(batch, rows, batch_size, sharding)
+        with closing(prefetch(lambda step: records[order(step)[rows]], steps, threads=_THREADS)) as read:
+            for batch in read:
+                yield put_rows(batch, rows, batch_size, sharding)
 
 
 def evaluation_batches(
@@ -83,15 +85,6 @@ def evaluation_batches(
         chosen, mask = indices(first)
         return {**records[chosen[rows]], "mask": mask[rows]}
 
-    for batch in _read_ahead(read, firsts):
-        yield put_rows(batch, rows, batch_size, sharding)
-
-
-def _read_ahead(read: Callable[[int], Mapping[str, Any]], numbers: range) -> Iterator[Mapping[str, Any]]:
-    """Read batches on threads of their own: the work between two numbers and two arrays is Grain's."""
-    import grain
-
-    options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
-    batches = grain.MapDataset.range(len(numbers)).map(lambda place: read(numbers[place])).to_iter_dataset(options)
-    with contextlib.closing(iter(batches)) as reading:
-        yield from reading
+    with closing(prefetch(read, firsts, threads=_THREADS)) as batches:
+        for batch in batches:
+            yield put_rows(batch, rows, batch_size, sharding)

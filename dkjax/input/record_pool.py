@@ -1,6 +1,5 @@
 """Records that lie in several places, in memory or mapped from files, gathered as if they lay in one."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkjax.errors import DataError
+from dkjax.runtime.machine import cpu_cores
 from dkjax.sources.source import Indices, Records, positions
 
 _BYTES_A_THREAD = 4 << 20
@@ -95,4 +95,4 @@ def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _cores() -> int:
-    return min(8, len(os.sched_getaffinity(0)))
+    return min(8, cpu_cores())

@@ -2,9 +2,10 @@
 
 import hashlib
 import importlib.metadata
+import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,7 @@ def has_tpu() -> bool:
 
 def cpu_kind() -> str:
     """Return a short name that differs where CPUs have different instructions, such as `x86_64-1a2b3c4d`."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
+    lines = _read(Path("/proc/cpuinfo")).splitlines()
     features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
 
@@ -61,9 +59,45 @@ def compile_cache(environ: Mapping[str, str]) -> Path:
     return caches / "dkjax" / f"compiled-{cpu_kind()}"
 
 
-def cpu_cores() -> int:
-    """Return the number of CPU cores this process may use."""
-    return len(os.sched_getaffinity(0))
+def cpu_cores(root: Path = Path("/")) -> int:
+    """Return the number of CPU cores this process may use, at least 1: all threads of dkjax are counted by it.
+
+    Args:
+        root: where the files are that say which control group of Linux this process is in, and what that may use.
+
+    Returns:
+        The cores that the scheduler may choose (`taskset`, SLURM), or fewer where a control group has a quota of CPU
+        time (`docker run --cpus`, a limit of Kubernetes), whose fraction is rounded up.
+
+    Guarantees:
+        - the smallest limit counts, of both versions of control groups (`test_machine.py::test_quotas_of_groups`).
+    """
+    return max(1, min([len(os.sched_getaffinity(0)), *_group_quotas(root)]))
+
+
+def _group_quotas(root: Path) -> Iterator[int]:
+    """Read how many cores' time this process's control group, and those that contain it, may use."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top, files = root / "sys/fs/cgroup", ["cpu.max"]
+        if controllers:  # version 1
+            top, files = top / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        own = top / group.lstrip("/")
+        # In a container, `group` may be the host's name of what the container sees as `top`.
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(top):
+                limit = " ".join(_read(folder / file) for file in files).split()
+                if len(limit) == 2 and limit[0] not in ("max", "-1"):
+                    yield math.ceil(int(limit[0]) / int(limit[1]))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def describe() -> dict[str, Any]:

@@ -77,16 +77,6 @@ def test_step_without_a_known_peak_and_without_timm(capsys: pytest.CaptureFixtur
     assert "peak" not in text and "timm" not in text
 
 
-def test_feed(capsys: pytest.CaptureFixture) -> None:
-    row = {**TIMES, "name": "dkjax, shards, to the device", "images_per_second": 987_654.3}
-    row |= {"gigabytes_per_second": 2.345, "times_array_record": 87.65}
-    table.print_feed({**MACHINE, "cases": [{"size": 32, "images": 100_000, "batch": 1024, "contenders": [row]}]})
-    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert " ".join(lines[1]) == "32 px, batches of 1,024 from 100,000 images in 3 shards"
-    numbers = ["987,654", "2.35", "87.7", "9,876.54", "1,234.56", "1234.50"]
-    assert ["dkjax,", "shards,", "to", "the", "device", *numbers] in lines
-
-
 @pytest.mark.parametrize(("width", "columns"), [(52, 2), (60, 3), (80, 5), (100, 7), (200, 7)])
 def test_narrow_terminals_lose_columns_and_no_digits(
     width: int, columns: int, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch

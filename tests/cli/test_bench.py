@@ -11,9 +11,6 @@ from typer.testing import CliRunner
 from dkjax.cli.main import app
 
 ENCRYPT = ["bench", "encrypt", "--quick", "--size", "32", "--batch", "2", "--repeats", "1"]
-FEED = ["bench", "feed", "--size", "32", "--batch", "4", "--images", "30", "--repeats", "1"]
-PHOTOS = ["bench", "photos", "--images", "4", "--size", "32", "--repeats", "1"]
-TRAIN = ["bench", "train", "--batch", "4", "--steps", "2", "--repeats", "1"]
 STEP = ["bench", "step", "--variant", "mu", "--size", "32", "--batch", "2", "--repeats", "1"]
 
 
@@ -22,18 +19,18 @@ def ran() -> Iterator[dict[str, Any]]:
     """Each command with --json, and without on the same measurement."""
     handler = signal.getsignal(signal.SIGTERM)
     results = {}
-    for name, arguments in (("encrypt", ENCRYPT), ("step", STEP), ("feed", FEED), ("photos", PHOTOS), ("train", TRAIN)):
+    for name, arguments in (("encrypt", ENCRYPT), ("step", STEP)):
         results[name, True] = CliRunner().invoke(app, [*arguments, "--json"])
         with pytest.MonkeyPatch.context() as patch:
             measured = json.loads(results[name, True].stdout)
-            for measure in ("encryption", "step", "feed", "photos", "training"):
+            for measure in ("encryption", "step"):
                 patch.setattr(f"dkjax.bench.measure_{measure}", lambda *args, measured=measured, **settings: measured)
             results[name, False] = CliRunner().invoke(app, arguments)
     yield results
     signal.signal(signal.SIGTERM, handler)
 
 
-@pytest.mark.parametrize("name", ["encrypt", "step", "feed", "photos", "train"])
+@pytest.mark.parametrize("name", ["encrypt", "step"])
 def test_json_is_one_object(ran: dict, name: str) -> None:
     result = ran[name, True]
     assert (result.exit_code, result.exception) == (0, None), result.stderr
@@ -41,7 +38,7 @@ def test_json_is_one_object(ran: dict, name: str) -> None:
     assert json.loads(result.stdout)["bench"] == name
 
 
-@pytest.mark.parametrize("name", ["encrypt", "step", "feed", "photos", "train"])
+@pytest.mark.parametrize("name", ["encrypt", "step"])
 def test_tables_fit_a_hundred_columns(ran: dict, name: str) -> None:
     result = ran[name, False]
     assert (result.exit_code, result.exception) == (0, None), result.stderr
@@ -65,28 +62,10 @@ def test_step_is_compared(ran: dict) -> None:
         assert word in text
 
 
-def test_feed_is_compared(ran: dict) -> None:
-    text = ran["feed", False].stdout
-    for word in ("32 px, batches of 4 from 30 images in 1 shards", "dkjax, shards, to the device", "Record"):
-        assert word in text
-    row = next(line for line in text.splitlines() if line.startswith(" ArrayRecord, one by one"))
-    assert row.split()[6] == "1.0"
-
-
-def test_photos_are_compared(ran: dict) -> None:
-    text = ran["photos", False].stdout
-    for word in ("4 JPEG files, 32 px after resizing", "decoding", "dkjax encrypt", "images/s"):
-        assert word in text
-
-
 def test_talk_goes_to_stderr(ran: dict) -> None:
     assert ran["encrypt", True].stderr.splitlines() == [
         "measuring 32 px, M=4, uint8, a key for each image, 2 images",
         "measuring 32 px, batches of 1, 2",
-    ]
-    assert ran["feed", True].stderr.splitlines() == [
-        "measuring 32 px: writing 30 images twice",
-        "measuring 32 px, batches of 4 from 30 images in 1 shards",
     ]
     assert ran["step", True].stderr == "measuring ViT-mu/16, 32 px, 2 images a step\n"
 
@@ -95,7 +74,6 @@ def test_talk_goes_to_stderr(ran: dict) -> None:
     ("arguments", "text"),
     [
         (["encrypt", "--size", "64"], "dkjax: --size 64 is not one of 32, 224, 512"),
-        (["feed", "--size", "64"], "dkjax: --size 64 is not one of 32, 224"),
         (["step", "--variant", "Tii"], "did you mean 'Ti'?"),
         (["encrypt", "--batch", "0"], "--batch"),
         (["nothing"], "nothing"),
@@ -108,9 +86,9 @@ def test_what_is_wrong_is_said(arguments: list[str], text: str, ran: dict) -> No
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["bench"], ["bench", "encrypt"], ["bench", "step"], ["bench", "feed"]])
+@pytest.mark.parametrize("arguments", [["bench"], ["bench", "encrypt"], ["bench", "step"]])
 def test_help(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, [*arguments, "-h"], env={"COLUMNS": "120"})
     assert (result.exit_code, result.stderr) == (0, "")
-    for word in ("encrypt", "step", "feed") if len(arguments) == 1 else ("--json", "--repeats", "--batch"):
+    for word in ("encrypt", "step") if len(arguments) == 1 else ("--json", "--repeats", "--batch"):
         assert word in result.stdout

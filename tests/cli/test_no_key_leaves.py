@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from conftest import share_compiled_programs
 from key_search import found_keys, spellings, watched_keys
 from typer.testing import CliRunner
 
@@ -56,6 +58,9 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     encrypt = ["encrypt", "digits", "--config", "run.toml", "--out"]
     jax.clear_caches()
     jax.config.update("jax_dump_ir_to", str(folder / "programs"))
+    of_the_tests = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    share_compiled_programs(True)
     try:
         with pytest.MonkeyPatch.context() as patch, watched_keys() as used:
             patch.chdir(folder)
@@ -70,16 +75,29 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
             run("train", "run.toml", "--data", "a.dkds", "b.dkds", "--test", "digits", "--workdir", "run")
             run("evaluate", "run", "--data", "a.dkds")
     finally:
+        share_compiled_programs(False)
+        jax.config.update("jax_compilation_cache_dir", of_the_tests)
         jax.config.update("jax_dump_ir_to", None)
         logging.getLogger().removeHandler(log)
         logging.getLogger().setLevel(level)
         log.close()
         signal.signal(signal.SIGTERM, handler)
     (folder / "said").write_text("\n".join(said))
+    for path in (folder / "compiled").iterdir():
+        path.with_suffix(".unpacked").write_bytes(unpacked(path.read_bytes()))
     # A checkpoint is compressed: its arrays are looked through as well.
     params = jax.tree.leaves(load_trained(folder / "run").params)
     (folder / "params").write_bytes(b"".join(np.asarray(leaf).tobytes() for leaf in params))
     yield {"folder": folder, "keys": np.unique(np.concatenate(used), axis=0), "codes": codes}
+
+
+def unpacked(kept: bytes) -> bytes:
+    """A compiled program as JAX wrote it before it compressed it, with zstandard where there is that."""
+    if kept.startswith(b"\x28\xb5\x2f\xfd"):
+        import zstandard
+
+        return zstandard.decompress(kept)
+    return zlib.decompress(kept)
 
 
 def fail(self: Any, number: int, records: Any) -> None:
@@ -107,6 +125,9 @@ def test_everything_ran(left: dict[str, Any]) -> None:
     programs = list((left["folder"] / "programs").rglob("*"))
     assert any("_run_once" in path.name for path in programs)  # what `encrypt` compiles
     assert any("train_step" in path.name for path in programs)
+    compiled = [path.name for path in (left["folder"] / "compiled").glob("*.unpacked")]
+    assert any("_run_once" in name for name in compiled)
+    assert any("train_step" in name for name in compiled)
     assert "RuntimeError" in (left["folder"] / "said").read_text()
 
 

@@ -131,9 +131,6 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(CONFIG.replace("disposable", "plain-2"))
     compilations = {
         "JAX_PLATFORMS": "cpu",
-        "JAX_ENABLE_COMPILATION_CACHE": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     overrides = ("train.epochs=100", "train.log_every=1", "data.test_images=4")

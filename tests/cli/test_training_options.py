@@ -34,10 +34,11 @@ log_every = 2
 @pytest.fixture
 def caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    jax.config.update("jax_enable_compilation_cache", True)
-    yield tmp_path / "caches"
-    jax.config.update("jax_enable_compilation_cache", False)
+    of_the_tests = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
+    yield tmp_path / "caches"
+    jax.config.update("jax_enable_compilation_cache", True)
+    jax.config.update("jax_compilation_cache_dir", of_the_tests)
 
 
 def test_compiled_programs_are_kept(caches: Path) -> None:

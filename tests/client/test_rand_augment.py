@@ -1,6 +1,5 @@
 """RandAugment: each operation against Pillow and against torchvision, and what is drawn for which image."""
 
-import os
 from collections import Counter
 
 import numpy as np
@@ -165,7 +164,7 @@ def test_the_same_generator_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch
     plain = images(200, 3)
     found = []
     for threads in (1, 2, 8):
-        monkeypatch.setattr(os, "cpu_count", lambda threads=threads: threads)
+        monkeypatch.setattr("dkjax.runtime.threads.cpu_cores", lambda threads=threads: threads)
         random = np.random.default_rng(7)
         found.append((rand_augment(plain, random, 3, 12).tobytes(), random.integers(2**60)))
     assert len(set(found)) == 1

@@ -45,10 +45,16 @@ def test_what_processes_find_on_their_way(tmp_path: Path) -> None:
 
 
 def test_where_compiled_programs_are(tmp_path: Path) -> None:
-    assert gather(tmp_path, {}).compile_cache is None  # as `conftest.py` has it
-    jax.config.update("jax_enable_compilation_cache", True)
+    of_the_tests = jax.config.jax_compilation_cache_dir
+    assert gather(tmp_path, {}).compile_cache == of_the_tests
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        assert gather(tmp_path, {}).compile_cache is None
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+    jax.config.update("jax_compilation_cache_dir", None)
     try:
         cache = gather(tmp_path, {"XDG_CACHE_HOME": str(tmp_path)}).compile_cache
     finally:
-        jax.config.update("jax_enable_compilation_cache", False)
+        jax.config.update("jax_compilation_cache_dir", of_the_tests)
     assert cache == str(tmp_path / "dkjax" / f"compiled-{machine.cpu_kind()}")

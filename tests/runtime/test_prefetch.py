@@ -33,6 +33,18 @@ def test_works_while_the_consumer_does():
     assert list(results) == [None, 2]
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_several_threads_work_at_the_same_time_and_keep_the_order(threads):
+    together = threading.Barrier(threads)
+
+    def function(item):
+        together.wait(20)
+        return item
+
+    items = range(4 * threads)
+    assert list(prefetch(function, items, depth=threads, threads=threads)) == list(items)
+
+
 def test_an_error_comes_where_its_result_would():
     results = prefetch(lambda item: 1 // (2 - item), range(5))
     assert [next(results), next(results)] == [0, 1]

@@ -75,7 +75,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
 
 def environment(devices: int, **variables: str) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(OF_CLUSTERS)}
-    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     return {**own, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), **quick, **variables}
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import train as training
+from train import Workload, measure_training, workload
 
-from dkjax.bench import measure_training, training
-from dkjax.bench.training import Workload, workload
 from dkjax.models.vit import vit
 from dkjax.train.checkpoints import Checkpoints
 

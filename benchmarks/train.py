@@ -1,15 +1,21 @@
-"""What feeding training from an encrypted data set, and keeping checkpoints, cost beside training alone."""
+"""What feeding training from an encrypted data set, and keeping checkpoints, cost beside training alone.
+
+python benchmarks/train.py
+"""
 
 import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
+import typer
+from random_data_set import write_random
+from script import AsJson, app, say, show
 
-from dkjax.bench.random_data_set import write_random
+from dkjax.bench.table import TIMES, Tables, times
 from dkjax.bench.timing import Timing, take_turns
 from dkjax.config import TrainConfig
 from dkjax.dkds import layout
@@ -140,3 +146,38 @@ def _row(name: str, timing: Timing, beside: Timing, images: int) -> dict[str, An
         "images_per_second": images / timing.median,
         "times_the_one_before": float(np.median(ratios)),
     }
+
+
+def tables(result: dict[str, Any]) -> Tables:
+    """Make a table of what `measure_training` returned."""
+    rows = [
+        (row["name"], f"{row['images_per_second']:,.0f}", f"{row['times_the_one_before']:.3f}", *times(row))
+        for row in result["contenders"]
+    ]
+    title = (
+        f"{result['steps']} steps of {result['batch']} images of {result['size']} px, {result['dtype']}; "
+        f"{result['parameters'] / 1e6:.2f} M parameters, checkpoints of {result['checkpoint_bytes'] / 1e6:,.1f} MB"
+    )
+    yield title, ("images/s", "times the\none before", *TIMES), rows
+
+
+def main(
+    context: typer.Context,
+    variant: Annotated[
+        str | None,
+        typer.Option(help="A ViT on 224 px; B on a GPU or TPU, elsewhere the small one of the quickstart on 32 px."),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images of a step; 256 on a GPU or TPU, else 64.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of a run.")] = 100,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each contender.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Measure training fed from an encrypted data set, and with a checkpoint on its way, beside training alone.
+
+    Writes the data set and the checkpoints into a temporary folder.
+    """
+    show(measure_training(workload(variant, batch), steps=steps, rounds=repeats, say=say), tables, as_json)
+
+
+if __name__ == "__main__":
+    app(main)()

@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
+import feed
 import numpy as np
 import pytest
 
-from dkjax.bench import feed, measure_feed
 from dkjax.errors import ConfigError
 from dkjax.input.order import uniform_order
 
 
 def test_result() -> None:
     said: list[str] = []
-    result = measure_feed(feed.cases((32,), (4, 8), 50), rounds=3, say=said.append)
+    result = feed.measure_feed(feed.cases((32,), (4, 8), 50), rounds=3, say=said.append)
     assert json.loads(json.dumps(result)) == result
     assert said == [
         "32 px: writing 50 images twice",

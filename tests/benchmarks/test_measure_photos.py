@@ -1,8 +1,8 @@
 """The bench of photographs: both contenders do the whole work."""
 
+import photos
 import pytest
 
-from dkjax.bench import measure_photos, photos
 from dkjax.dkds import open_data_set
 
 
@@ -10,7 +10,7 @@ def test_rows_and_what_they_did(monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     encrypt = photos.encrypt_data_set
     monkeypatch.setattr(photos, "encrypt_data_set", lambda *args: written.append(count(encrypt, *args)))
-    result = measure_photos(images=6, size=32, rounds=2)
+    result = photos.measure_photos(images=6, size=32, rounds=2)
     assert written == [6, 6, 6]
     assert (result["bench"], result["images"], result["size"], result["rounds"]) == ("photos", 6, 32, 2)
     decoding, encrypting = result["contenders"]

@@ -1,13 +1,19 @@
-"""From JPEG files to an encrypted data set, against decoding the same files and nothing else."""
+"""From JPEG files to an encrypted data set, against decoding the same files and nothing else.
+
+python benchmarks/photos.py
+"""
 
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from PIL import Image
+from script import AsJson, app, say, show
 
+from dkjax.bench.table import TIMES, Tables, times
 from dkjax.bench.timing import Timing, take_turns
 from dkjax.cipher import schemes
 from dkjax.client.data_set import Order, encrypt_data_set
@@ -86,3 +92,31 @@ def _write_photos(folder: Path, images: int) -> None:
     for i in range(images):
         photo = np.clip(np.roll(smooth[i % 32], i, axis=1) + grain, 0, 255).astype(np.uint8)
         Image.fromarray(photo).save(folder / ("one", "other")[i % 2] / f"{i}.jpg", quality=90)
+
+
+def tables(result: dict[str, Any]) -> Tables:
+    """Make a table of what `measure_photos` returned."""
+    rows = [
+        (row["name"], f"{row['images_per_second']:,.0f}", f"{row['times_decoding']:.2f}", *times(row))
+        for row in result["contenders"]
+    ]
+    title = f"{result['images']:,} JPEG files, {result['size']} px after resizing"
+    yield title, ("images/s", "times\ndecoding", *TIMES), rows
+
+
+def main(
+    context: typer.Context,
+    images: Annotated[int, typer.Option(min=1, help="How many photographs.")] = 1024,
+    size: Annotated[int, typer.Option(min=16, metavar="PX", help="Side of the images, a multiple of 16.")] = 224,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Measure encrypting a folder of JPEG files, against decoding them alone.
+
+    Writes the files and the data sets into a temporary folder.
+    """
+    show(measure_photos(images=images, size=size, rounds=repeats, say=say), tables, as_json)
+
+
+if __name__ == "__main__":
+    app(main)()

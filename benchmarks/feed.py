@@ -1,15 +1,21 @@
-"""Feeding training: a batch from an encrypted data set, against the same records in memory and in ArrayRecord files."""
+"""Feeding training: a batch from an encrypted data set, against the same records in memory and in ArrayRecord files.
+
+python benchmarks/feed.py
+"""
 
 import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
+import typer
+from random_data_set import write_random
+from script import AsJson, app, say, show
 
-from dkjax.bench.random_data_set import write_random
+from dkjax.bench.table import TIMES, Tables, times
 from dkjax.bench.timing import Timing, take_turns
 from dkjax.dkds import EncryptedDataSet, layout
 from dkjax.errors import ConfigError
@@ -175,3 +181,48 @@ def _write(case: Case, folder: Path) -> tuple[EncryptedDataSet, Any]:
     for index in range(case.images):
         array_record[index]
     return data_set, array_record
+
+
+def tables(result: dict[str, Any]) -> Tables:
+    """Make a table of each case that `measure_feed` returned."""
+    for case in result["cases"]:
+        rows = [
+            (
+                row["name"],
+                f"{row['images_per_second']:,.0f}",
+                f"{row['gigabytes_per_second']:.2f}",
+                f"{row['times_array_record']:.1f}",
+                *times(row),
+            )
+            for row in case["contenders"]
+        ]
+        title = str(Case(case["size"], case["images"], case["batch"]))
+        yield title, ("images/s", "GB/s", "times\nArray-\nRecord", *TIMES), rows
+
+
+def main(
+    context: typer.Context,
+    sizes: Annotated[
+        list[int] | None,
+        typer.Option("--size", metavar="PX", help="Side of the images, 32 or 224; may be repeated. Both."),
+    ] = None,
+    batches: Annotated[
+        list[int] | None,
+        typer.Option("--batch", min=1, help="Images of a batch; may be repeated. 256 and 1024."),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Images to draw from; 100 000 of 32 px, 5 000 of 224 px.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed batches of each contender.")] = 15,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how fast batches come from encrypted data sets, against the same records in ArrayRecord files.
+
+    Writes both into a temporary folder, about 2.2 GB, and reads them once before: the page cache is measured, not the
+    disk.
+    """
+    show(measure_feed(cases(sizes or (), batches or (), images), rounds=repeats, say=say), tables, as_json)
+
+
+if __name__ == "__main__":
+    app(main)()
