@@ -16,7 +16,6 @@ from dkjax.config.load import (
 )
 from dkjax.config.schema import (
     ADAPTABLE_SCHEMES,
-    ARM_KINDS,
     RESTRICTED_SCHEMES,
     ArmConfig,
     AugmentConfig,
@@ -24,6 +23,7 @@ from dkjax.config.schema import (
     ClientWeights,
     DataConfig,
     EncryptConfig,
+    ExperimentConfig,
     KeysConfig,
     ModelConfig,
     PlanConfig,
@@ -48,6 +48,7 @@ __all__ = [
     "nearest",
     "fixed_count",
     "SimulationConfig",
+    "ExperimentConfig",
     "EncryptConfig",
     "ServerConfig",
     "PlanConfig",
@@ -63,7 +64,6 @@ __all__ = [
     "TrainConfig",
     "ClientWeights",
     "ArmConfig",
-    "ARM_KINDS",
     "RESTRICTED_SCHEMES",
     "ADAPTABLE_SCHEMES",
 ]

@@ -2,15 +2,16 @@
 
 import dataclasses
 
-from dkjax.cipher import Scheme
 from dkjax.cipher.blocks import block_shape
 from dkjax.client.from_config import make_scheme
 from dkjax.client.rand_augment import check_channels
 from dkjax.client.upload import Client
-from dkjax.config import ArmConfig, AugmentConfig, DataConfig, SimulationConfig
+from dkjax.config import ArmConfig, AugmentConfig, DataConfig, ExperimentConfig, SimulationConfig
 from dkjax.errors import ConfigError, DataError
+from dkjax.experiment.arms.kind import Arm
+from dkjax.experiment.arms.registry import arm_kind
 from dkjax.prng import check_prng
-from dkjax.server.state import weights_of
+from dkjax.server.received import weights_of
 from dkjax.sources import Records, Source, read_all
 from dkjax.sources.open import Split, open_configured
 from dkjax.sources.partition import partition
@@ -23,11 +24,11 @@ class SharedSetup:
     """What all arms have in common.
 
     Attributes:
-        clients: who holds which images, of `image_shape` or, where they are enlarged when they are needed, smaller.
+        clients: who holds which images, of `image_shape` or, where they are upscaled when they are needed, smaller.
         test: the plain test images, likewise.
         class_names: by label.
         image_shape: `(H, W, C)`.
-        schemes: by the arm's name; None for plain images.
+        arms: the lines of the comparison.
         skipped: how many records could not be read.
     """
 
@@ -35,8 +36,13 @@ class SharedSetup:
     test: Records
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
-    schemes: dict[str, Scheme | None]
+    arms: tuple[Arm, ...]
     skipped: int
+
+    @property
+    def num_records(self) -> int:
+        """How many training images there are."""
+        return sum(len(client.records["label"]) for client in self.clients)
 
 
 def prepare(config: SimulationConfig, observer: Observer) -> SharedSetup:
@@ -65,7 +71,7 @@ def prepare(config: SimulationConfig, observer: Observer) -> SharedSetup:
         sources = {split: _as_they_come(config.data, split, source) for split, source in sources.items()}
     if config.augment.rand_augment is not None:
         check_channels(image_shape[2])
-    arm_schemes = {arm.name: _scheme(config, arm, image_shape) for arm in config.arms}
+    arms = tuple(_arm(config, arm, image_shape) for arm in config.arms)
     _check_patches(config, image_shape)
     records: dict[str, Records] = {}
     for split, source in sources.items():
@@ -92,12 +98,12 @@ def prepare(config: SimulationConfig, observer: Observer) -> SharedSetup:
         test=records["test"],
         class_names=sources["train"].class_names,
         image_shape=image_shape,
-        schemes=arm_schemes,
+        arms=arms,
         skipped=sum(len(source.skipped) for source in sources.values()),
     )
 
 
-def encrypts_on_devices(config: SimulationConfig) -> bool:
+def encrypts_on_devices(config: ExperimentConfig) -> bool:
     """Say whether images are enlarged and encrypted on the devices, whenever a step needs them."""
     return config.train.input == "device" and not config.store.on_disk
 
@@ -112,12 +118,13 @@ def _as_they_come(config: DataConfig, split: Split, resized: Source) -> Source:
     return source if height <= resized.image_shape[0] and width <= resized.image_shape[1] else resized
 
 
-def _scheme(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, int]) -> Scheme | None:
+def _arm(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, int]) -> Arm:
     block_shape(image_shape, config.scheme.block_size)
-    if arm.kind == "plain":
-        return None
-    own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
-    return make_scheme(config.scheme.model_copy(update=own), image_shape)
+    kind, scheme = arm_kind(arm.kind), None
+    if kind.encrypted:
+        own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
+        scheme = make_scheme(config.scheme.model_copy(update=own), image_shape)
+    return Arm(arm.name, kind, scheme, arm.adapt_embedding)
 
 
 def _check_patches(config: SimulationConfig, image_shape: tuple[int, int, int]) -> None:

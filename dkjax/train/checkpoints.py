@@ -29,18 +29,18 @@ _WRITTEN_LAST = {_CHECKSUMS, "_CHECKPOINT_METADATA", "commit_success.txt"}
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """What a training has told so far. Beside the state, the rest of it depends on nothing else that changes.
+    """What a training has reported so far. With the state, it is all that the rest of the training depends on.
 
     Attributes:
         curve: what each evaluation found: `step`, `epoch` and `test_accuracy` by the name of the test set.
         last: the last report.
-        unreported: metrics of the steps since then.
+        pending: metrics of the steps since the last report.
         log_bytes: the length of `metrics.jsonl`.
     """
 
     curve: tuple[dict[str, Any], ...] = ()
     last: Progress | None = None
-    unreported: tuple[Metrics, ...] = ()
+    pending: tuple[Metrics, ...] = ()
     log_bytes: int = 0
 
 
@@ -188,9 +188,9 @@ class Checkpoints:
             self._manager.wait_until_finished()
         leader_does(lambda: require_room(self._folder, state))
         self._saving = step
-        told = {"run": self._run, "step": step, **dataclasses.asdict(history)}
-        told["unreported"] = [{name: float(value) for name, value in one.items()} for one in history.unreported]
-        args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), history=ocp.args.JsonSave(told))
+        saved = {"run": self._run, "step": step, **dataclasses.asdict(history)}
+        saved["pending"] = [{name: float(value) for name, value in one.items()} for one in history.pending]
+        args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), history=ocp.args.JsonSave(saved))
         with full_disk_is_an_os_error():
             self._manager.save(step, args=args, force=True)
 
@@ -199,14 +199,16 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            told = checkpointer.restore(path, ocp.args.Composite(history=ocp.args.JsonRestore()))["history"]
-            if told["run"] != self._run:
+            saved = checkpointer.restore(path, ocp.args.Composite(history=ocp.args.JsonRestore()))["history"]
+            if "pending" not in saved:
+                raise DataError("another version of dkjax wrote it")
+            if saved["run"] != self._run:
                 raise ConfigError(f"the checkpoint {path} is of another training: choose another --workdir")
             restore = ocp.args.PyTreeRestore(like, ocp.checkpoint_utils.construct_restore_args(like))
             state = checkpointer.restore(path, ocp.args.Composite(state=restore))["state"]
-        unreported = [{name: np.float32(value) for name, value in one.items()} for one in told["unreported"]]
-        last = None if told["last"] is None else Progress(**told["last"])
-        return state, History(tuple(told["curve"]), last, tuple(unreported), told["log_bytes"])
+        pending = [{name: np.float32(value) for name, value in one.items()} for one in saved["pending"]]
+        last = None if saved["last"] is None else Progress(**saved["last"])
+        return state, History(tuple(saved["curve"]), last, tuple(pending), saved["log_bytes"])
 
     def _steps(self) -> list[int]:
         """Steps of all finished checkpoints, the newest first."""

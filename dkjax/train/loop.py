@@ -27,8 +27,8 @@ from dkjax.train.step import Metrics, make_eval_step, make_train_step
 from dkjax.train.throughput import Throughput
 
 _IN_FLIGHT = 2
-"""Steps that the devices may have in hand. More would gain nothing: they wait for no step, and a step for no batch, as
-long as one is ready. On CPUs of several processes many would lock each other out."""
+"""Steps dispatched ahead of completion. Two keep the devices busy; more only use memory, and can deadlock collectives
+on CPUs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +127,8 @@ def train(
     steps: range,
     prng_key: jax.Array,
     report: Callable[[Progress], None] = lambda progress: None,
-    unreported: Sequence[Metrics] = (),
-    after_step: Callable[[int, TrainState, Sequence[Metrics]], None] = lambda step, state, unreported: None,
+    pending: Sequence[Metrics] = (),
+    after_step: Callable[[int, TrainState, Sequence[Metrics]], None] = lambda step, state, pending: None,
     before_step: Callable[[int, TrainState], None] = lambda step, state: None,
 ) -> TrainState:
     """Take some training steps.
@@ -144,7 +144,7 @@ def train(
         steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
         prng_key: the root of the dropout keys.
         report: called every `config.log_every` steps and after the last.
-        unreported: metrics of the steps right before `steps` that no report has told of; they count in the first.
+        pending: metrics of the steps right before `steps` that are in no report yet; they count in the first.
         after_step: called after every step, and after its report if there is one, with the number of steps taken so
             far, the state, which the next step gives up, and the metrics since the last report. What it raises ends
             the training.
@@ -157,17 +157,17 @@ def train(
         NonFiniteLossError: with the step whose loss was infinite or not a number.
         DataError: there are no records.
     """
-    pending = list(unreported)
-    meter = Throughput(trainer.config.batch_size, trainer.flops_per_image, trainer.mesh)
+    pending = [*pending]
+    throughput = Throughput(trainer.config.batch_size, trainer.flops_per_image, trainer.mesh)
     batches = training_batches(records, order, steps, batch_sharding(trainer.mesh))
     with contextlib.closing(batches):
         for step in steps:
             before_step(step, state)
-            with meter.waiting():
+            with throughput.waiting():
                 batch = next(batches)
             state, metrics = trainer.train_step(state, batch, prng_key)
             pending.append(metrics)
-            meter.step_taken()
+            throughput.step_taken()
             if len(pending) > _IN_FLIGHT:
                 jax.block_until_ready(pending[-1 - _IN_FLIGHT])
             if len(pending) == trainer.config.log_every or step == steps[-1]:
@@ -179,7 +179,7 @@ def train(
                         loss=_mean(finite, "loss"),
                         accuracy=_mean(finite, "accuracy"),
                         learning_rate=float(trainer.learning_rate(step)),
-                        **meter.read(),
+                        **throughput.read(),
                     )
                 )
                 pending = []

@@ -48,7 +48,7 @@ def told(step: int, accuracy: float | None = None) -> History:
     return History(
         curve=curve,
         last=Progress(step, 100, 0.1 + step, 1 / 3, 1e-3, 7.0, 0.1, None, None, 1 << 30),
-        unreported=({"loss": np.float32(0.1), "accuracy": np.float32(1 / 3)},),
+        pending=({"loss": np.float32(0.1), "accuracy": np.float32(1 / 3)},),
         log_bytes=step,
     )
 
@@ -74,7 +74,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert jax.tree.structure(state) == jax.tree.structure(made_up(6))
     assert all(leaf.sharding.is_equivalent_to(WHOLE, leaf.ndim) for leaf in jax.tree.leaves(state))
     assert history == told(6)
-    assert history.unreported[0]["loss"].dtype == np.float32
+    assert history.pending[0]["loss"].dtype == np.float32
 
 
 def test_nothing_to_go_on_from(tmp_path: Path) -> None:
