@@ -1,13 +1,14 @@
 """What all arms of a simulation have in common: who holds which images, and the schemes that have to fit them."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from dkjax.cipher.blocks import block_shape
 from dkjax.client.from_config import make_scheme
 from dkjax.client.rand_augment import check_channels
 from dkjax.client.upload import Client
 from dkjax.config import ArmConfig, AugmentConfig, DataConfig, ExperimentConfig, SimulationConfig
-from dkjax.errors import ConfigError, DataError
+from dkjax.errors import ConfigError
 from dkjax.experiment.arms.kind import Arm
 from dkjax.experiment.arms.registry import arm_kind
 from dkjax.prng import check_prng
@@ -60,30 +61,38 @@ def prepare(config: SimulationConfig, observer: Observer) -> SharedSetup:
             fit the clients, or the keys' PRNG is refused.
         DataError: images are missing or damaged, or a client would have none.
     """
-    check_prng(config.keys.prng)
     observer.reading(config.data.source)
     sources: dict[Split, Source] = {
         "train": open_configured(config.data, "train"),
         "test": open_configured(config.data, "test"),
     }
     image_shape = sources["train"].image_shape
-    if encrypts_on_devices(config) and config.augment == AugmentConfig():
-        sources = {split: _as_they_come(config.data, split, source) for split, source in sources.items()}
-    if config.augment.rand_augment is not None:
-        check_channels(image_shape[2])
     arms = tuple(_arm(config, arm, image_shape) for arm in config.arms)
     _check_patches(config, image_shape)
+    if encrypts_on_devices(config) and config.augment == AugmentConfig():
+        sources = {split: _as_they_come(config.data, split, source) for split, source in sources.items()}
+    return dataclasses.replace(deal_out(sources, config, arms, observer), image_shape=image_shape)
+
+
+def deal_out(
+    sources: Mapping[Split, Source],
+    config: ExperimentConfig,
+    arms: tuple[Arm, ...],
+    observer: Observer,
+) -> SharedSetup:
+    """Read the images, and partition the training images among clients; arguments and errors as for `prepare`."""
+    check_prng(config.keys.prng)
+    image_shape = sources["train"].image_shape
+    if config.augment.rand_augment is not None:
+        check_channels(image_shape[2])
     records: dict[str, Records] = {}
     for split, source in sources.items():
         records[split] = read_all(source)
         for skipped in source.skipped:
             observer.skipped(skipped.name, skipped.reason)
-        if not len(records[split]["label"]):
-            raise DataError(f"{config.data.source} has no readable {split} image: see the list of skipped files")
-    labels = records["train"]["label"]
     parts = partition(
         config.clients.partition,
-        labels,
+        records["train"]["label"],
         config.clients.count,
         alpha=config.clients.alpha,
         shards_per_client=config.clients.shards_per_client,

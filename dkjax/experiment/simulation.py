@@ -16,7 +16,7 @@ from dkjax.client.from_config import make_ratchet
 from dkjax.client.upload import Client, EncryptView, Upload, Uploader, encrypted_now, upload
 from dkjax.config import ExperimentConfig, SimulationConfig, config_hash
 from dkjax.errors import ConfigError, StoppedError
-from dkjax.experiment.arms.kind import Arm, ArmInputs, ArmTask
+from dkjax.experiment.arms.kind import Arm, ArmTask
 from dkjax.experiment.augmenting import augmented, augmenting
 from dkjax.experiment.on_disk import upload_to
 from dkjax.experiment.results import arm_summary, data_summary
@@ -85,7 +85,7 @@ def simulate(
           on the devices, batch by batch (`test_simulation_on_devices.py`).
     """
     observer = observer if observer is not None and is_leader() else Observer()
-    _check_processes(config)
+    check_processes(config)
     setup = prepare(config, observer)
     model = vit(num_classes=len(setup.class_names), patch_size=config.patch_size, **config.model.settings())
     pretrained, notes = load_start(config.model, model, setup.image_shape)
@@ -166,16 +166,12 @@ class Experiment:
             first_client = augmented(self.setup.clients[0], 1, self.config.augment, seed, limit=SAMPLE_IMAGES)
             task = ArmTask(
                 arm=arm,
-                inputs=ArmInputs(
-                    clients=self.setup.clients,
-                    test=self.setup.test,
-                    scheme=arm.scheme,
-                    ratchet=ratchet,
-                    rounds=self.config.clients.rounds,
-                    upload=self._uploader(arm, run, folder, stop_asked, encrypt_view),
-                    encrypt_view=encrypt_view,
-                    adapt_embedding=arm.adapt_embedding,
-                ),
+                clients=self.setup.clients,
+                test=self.setup.test,
+                ratchet=ratchet,
+                rounds=self.config.clients.rounds,
+                upload=self._uploader(arm, run, folder, stop_asked, encrypt_view),
+                encrypt_view=encrypt_view,
                 run=Run(
                     trainer=self.trainer,
                     seed=seed,
@@ -254,7 +250,8 @@ def _keep_result(folder: Path, result: dict[str, Any]) -> None:
     shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
 
 
-def _check_processes(config: SimulationConfig) -> None:
+def check_processes(config: ExperimentConfig) -> None:
+    """Raise `ConfigError` if several processes could not encrypt alike."""
     if jax.process_count() > 1 and config.keys.mode == "disposable":
         raise ConfigError(
             f"{jax.process_count()} processes would encrypt each image under keys of their own, as nobody can know "

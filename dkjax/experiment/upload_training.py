@@ -46,11 +46,11 @@ def _stages(task: ArmTask, measured: _Measured, stack: contextlib.ExitStack) -> 
     """Yield a stage for each round; keys, and what is put on the devices, are deleted when the stack is unwound."""
     kind, trainer, folder = task.arm.kind, task.run.trainer, task.run.folder
     assert kind.rounds is not None and folder is not None
-    arriving = kind.rounds(task.inputs)
+    arriving = kind.rounds(task)
     stack.callback(arriving.close)
     received: Received | None = None
     test_sets: dict[str, Indexed | DeviceResident] = {}
-    for number in range(1, task.inputs.rounds + 1):
+    for number in range(1, task.rounds + 1):
         before = time.perf_counter()
         this_round = next(arriving)
         measured.encrypt_seconds += time.perf_counter() - before
@@ -61,7 +61,7 @@ def _stages(task: ArmTask, measured: _Measured, stack: contextlib.ExitStack) -> 
                 found = ", ".join(this_round.test_views)
                 raise ArgumentError(f"the kind of arm {kind.name!r} has test views {found}, not its test_views")
             test_sets = {view: _to_test_on(images, trainer, stack) for view, images in this_round.test_views.items()}
-            plain = np.asarray(task.sample)
+            plain = task.sample
             seen = this_round.uploads[0].pool[: len(plain)]["image"]
             leader_does(functools.partial(np.savez, folder / "seen.npz", plain=plain, seen=seen))
             measured.ssim = mean_ssim(plain, seen)

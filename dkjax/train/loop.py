@@ -43,7 +43,7 @@ class Trainer:
         total_steps: steps of a whole training, over all rounds.
         train_step: as `make_train_step` builds it.
         eval_step: as `make_eval_step` builds it.
-        learning_rate: by step.
+        learning_rate: by step; None where the optimizer is the caller's.
         flops_per_image: floating point operations that the network takes to learn from one image; None where nobody
             knows how many the devices could do.
     """
@@ -55,7 +55,7 @@ class Trainer:
     total_steps: int
     train_step: Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]
     eval_step: Callable[[Any, Batch], jax.Array]
-    learning_rate: optax.Schedule
+    learning_rate: optax.Schedule | None
     flops_per_image: float | None = None
 
     def start(self, params: Any) -> TrainState:
@@ -85,6 +85,7 @@ def make_trainer(
     num_records: int,
     devices: Sequence[jax.Device] | None = None,
     image_shape: tuple[int, int, int] | None = None,
+    tx: optax.GradientTransformation | None = None,
 ) -> Trainer:
     """Set up training.
 
@@ -94,6 +95,7 @@ def make_trainer(
         num_records: images in an epoch; what all clients together upload in one round.
         devices: to train on; by default all there are.
         image_shape: `(H, W, C)`, for the utilisation of the devices to be measured.
+        tx: the optimizer; by default the one that the settings describe.
 
     Returns:
         The trainer; nothing is compiled before its first step.
@@ -103,7 +105,8 @@ def make_trainer(
     """
     mesh = train_mesh(config.batch_size, devices, fsdp=config.fsdp, accumulate=config.accumulate)
     total_steps = max(1, config.epochs * num_records // config.batch_size)
-    tx = optimizer(config, total_steps)
+    own = tx
+    tx = optimizer(config, total_steps) if own is None else own
     return Trainer(
         config=config,
         model=model,
@@ -112,7 +115,7 @@ def make_trainer(
         total_steps=total_steps,
         train_step=make_train_step(model, tx, config, mesh),
         eval_step=make_eval_step(model, mesh),
-        learning_rate=schedule(config, total_steps),
+        learning_rate=schedule(config, total_steps) if own is None else None,
         flops_per_image=flops_per_image(model, image_shape)
         if image_shape and accelerator_of(mesh.devices.flat[0])
         else None,
@@ -178,7 +181,7 @@ def train(
                         total_steps=trainer.total_steps,
                         loss=_mean(finite, "loss"),
                         accuracy=_mean(finite, "accuracy"),
-                        learning_rate=float(trainer.learning_rate(step)),
+                        learning_rate=None if trainer.learning_rate is None else float(trainer.learning_rate(step)),
                         **throughput.read(),
                     )
                 )

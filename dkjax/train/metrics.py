@@ -19,20 +19,20 @@ class Progress:
         total_steps: steps there will be.
         loss: mean loss over the steps since the last report.
         accuracy: mean accuracy on the training batches since the last report, 0 to 1.
-        learning_rate: at this step.
+        learning_rate: at this step; None where the optimizer is the caller's.
         images_per_second: since the last report.
         input_wait: share of the time since then for which nothing could be done but wait for a batch, 0 to 1.
         model_flops_utilisation: operations that the network needs for that many images, over those that the devices
             could do at best in bfloat16; None where that is not known, as on CPUs.
-        device_memory_bytes: the most that a device of this process has had in use; None where it does not say.
-        host_memory_bytes: the most that this process has had.
+        device_memory_bytes: peak memory in use, the highest of this process's devices; None where they do not say.
+        host_memory_bytes: peak memory of this process.
     """
 
     step: int
     total_steps: int
     loss: float
     accuracy: float
-    learning_rate: float
+    learning_rate: float | None
     images_per_second: float
     input_wait: float
     model_flops_utilisation: float | None

@@ -11,7 +11,7 @@ from dkjax import keys, prng
 from dkjax.cipher import Scheme, schemes
 from dkjax.client.upload import Client, Upload, Uploader, encrypt_records, encrypted_now, upload
 from dkjax.errors import ArgumentError, ConfigError
-from dkjax.experiment.arms.kind import Arm, ArmInputs, ArmKind, Round
+from dkjax.experiment.arms.kind import Arm, ArmKind, ArmTask, Round
 from dkjax.experiment.arms.registry import arm_kind, arm_kinds, kind_in_name, register_arm_kind
 from dkjax.sources.source import take
 
@@ -65,9 +65,9 @@ TEST = made_up(7, 3)
 
 def begin(name: str, rounds: int = 1, uploader: Uploader = upload, scheme: Scheme = SCHEME) -> Iterator[Round]:
     kind = arm_kind(kind_in_name(name))
-    own_scheme = scheme if kind.encrypted else None
+    arm = Arm(name, kind, scheme if kind.encrypted else None)
     ratchet = keys.reproducible(4, prng=PRNG)
-    return kind.rounds(ArmInputs(CLIENTS, TEST, own_scheme, ratchet, rounds, uploader, encrypted_now))
+    return kind.rounds(ArmTask(arm, CLIENTS, TEST, ratchet, rounds, uploader, encrypted_now, None, "all", None))
 
 
 def assert_encrypted_with(key: jax.Array, seen: np.ndarray, plain: dict[str, np.ndarray]) -> None:

@@ -11,7 +11,7 @@ from dkjax.cipher import schemes
 from dkjax.client.upload import Client, Uploader, encrypted_now, upload
 from dkjax.config import SimulationConfig, parse_config
 from dkjax.dkds import open_data_set
-from dkjax.experiment.arms.kind import Arm, ArmInputs
+from dkjax.experiment.arms.kind import Arm, ArmTask
 from dkjax.experiment.arms.registry import arm_kind
 from dkjax.experiment.on_disk import upload_to
 
@@ -45,8 +45,8 @@ def arm(kind: str) -> Arm:
 
 def uploads(kind: str, uploader: Uploader, rounds: int = 1) -> list[Any]:
     ratchet = keys.reproducible(4)
-    inputs = ArmInputs(CLIENTS, made_up(3, 3), arm(kind).scheme, ratchet, rounds, uploader, encrypted_now)
-    return [sent for this_round in arm_kind(kind).rounds(inputs) for sent in this_round.uploads]
+    task = ArmTask(arm(kind), CLIENTS, made_up(3, 3), ratchet, rounds, uploader, encrypted_now, None, "all", None)
+    return [sent for this_round in arm_kind(kind).rounds(task) for sent in this_round.uploads]
 
 
 def uploader_to(folder: Path, kind: str, run: int = 0, **key_settings: Any) -> Uploader:

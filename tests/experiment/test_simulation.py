@@ -16,7 +16,7 @@ from key_search import found_keys, spellings, watched_keys
 from dkjax.config import SimulationConfig, TrainConfig, config_hash, parse_config, resolved
 from dkjax.errors import ArgumentError, ConfigError
 from dkjax.experiment import simulation
-from dkjax.experiment.arms.kind import ArmInputs
+from dkjax.experiment.arms.kind import ArmTask
 from dkjax.experiment.arms.registry import arm_kind
 from dkjax.experiment.simulation import simulate
 from dkjax.models.pretrained import export_params, load_pretrained
@@ -389,8 +389,8 @@ def uploads_of(settings: SimulationConfig, workdir: Path) -> list[tuple[dict[str
     with pytest.MonkeyPatch.context() as patch:
         whole_rounds = arm_kind("plain").rounds
 
-        def rounds(inputs: ArmInputs) -> Any:
-            for this_round in whole_rounds(inputs):
+        def rounds(task: ArmTask) -> Any:
+            for this_round in whole_rounds(task):
                 images = {sent.client: sent.pool[:]["image"] for sent in this_round.uploads}
                 arrived.append((images, this_round.test_views))
                 yield this_round

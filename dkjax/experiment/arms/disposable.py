@@ -2,16 +2,16 @@
 
 from collections.abc import Generator
 
-from dkjax.experiment.arms.kind import ArmInputs, ArmKind, Round
+from dkjax.experiment.arms.kind import ArmKind, ArmTask, Round
 
 
-def _rounds(arm: ArmInputs) -> Generator[Round, None, None]:
-    views = {"plain": arm.plain_view(), "fresh_key": arm.fresh_key_view()}
-    for number in range(1, arm.rounds + 1):
-        with arm.ratchet.next_round() as round_keys:
-            uploads = arm.upload_all(
+def _rounds(task: ArmTask) -> Generator[Round, None, None]:
+    views = {"plain": task.view(None), "fresh_key": task.fresh_key_view()}
+    for number in range(1, task.rounds + 1):
+        with task.ratchet.next_round() as round_keys:
+            uploads = task.upload_all(
                 number,
-                (round_keys.for_client(client.name, len(client.records["label"])) for client in arm.clients),
+                (round_keys.for_client(client.name, len(client.records["label"])) for client in task.clients),
             )
         yield Round(uploads, views if number == 1 else {})
 

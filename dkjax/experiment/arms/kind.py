@@ -5,6 +5,8 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Literal
 
 import jax
+import numpy as np
+from numpy.typing import NDArray
 
 from dkjax.cipher import Scheme
 from dkjax.client.upload import Client, EncryptView, Upload, Uploader
@@ -18,46 +20,6 @@ from dkjax.train.run import Finished, Run
 
 Views = dict[str, RecordPool | LazyEncrypted]
 """The test set in every way in which an arm is tested, by name."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ArmInputs:
-    """What the clients of an arm have, and how they upload.
-
-    Attributes:
-        clients: who holds which plain images.
-        test: the plain test images and labels.
-        scheme: the encryption; None for an arm that does not encrypt.
-        ratchet: where keys come from.
-        rounds: how often clients upload.
-        upload: how the images of a client reach the server, plain ones too.
-        encrypt_view: how test images are encrypted.
-        adapt_embedding: whether the key is folded into the parameters that training starts from.
-    """
-
-    clients: tuple[Client, ...]
-    test: Records
-    scheme: Scheme | None
-    ratchet: Ratchet
-    rounds: int
-    upload: Uploader
-    encrypt_view: EncryptView
-    adapt_embedding: bool = False
-
-    def upload_all(self, number: int, image_keys: Iterable[jax.Array | None]) -> tuple[Upload, ...]:
-        """Let every client upload in round `number`, with one array of keys for each client."""
-        pairs = zip(self.clients, image_keys, strict=True)
-        return tuple(self.upload(client, number, self.scheme, own_keys) for client, own_keys in pairs)
-
-    def plain_view(self) -> RecordPool | LazyEncrypted:
-        """The test set as it is."""
-        return self.encrypt_view(self.test, None, None)
-
-    def fresh_key_view(self) -> RecordPool | LazyEncrypted:
-        """The test set under keys of a round of its own, which are deleted when it ends."""
-        with self.ratchet.next_round() as round_keys:
-            image_keys = round_keys.for_client("test", len(self.test["label"]))
-            return self.encrypt_view(self.test, self.scheme, image_keys)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,21 +39,45 @@ class Round:
 
 @dataclasses.dataclass(frozen=True)
 class ArmTask:
-    """One run of an arm.
+    """One run of an arm: its clients, how they upload, and the training.
 
     Attributes:
         arm: which arm.
-        inputs: its clients.
-        run: the training, with `inputs.rounds` stages.
+        clients: who holds which plain images.
+        test: the plain test images and labels.
+        ratchet: where keys come from.
+        rounds: how often clients upload.
+        upload: how the images of a client reach the server, plain ones too.
+        encrypt_view: how test images are encrypted.
+        run: the training, with `rounds` stages.
         train_on: whether training in a round is on all uploads so far or on those of the round.
         sample: the first plain images of the first client as it encrypts them, uint8[n, H, W, C].
     """
 
     arm: "Arm"
-    inputs: ArmInputs
+    clients: tuple[Client, ...]
+    test: Records
+    ratchet: Ratchet
+    rounds: int
+    upload: Uploader
+    encrypt_view: EncryptView
     run: Run
     train_on: Literal["all", "newest"]
-    sample: jax.typing.ArrayLike
+    sample: NDArray[np.uint8]
+
+    def upload_all(self, number: int, image_keys: Iterable[jax.Array | None]) -> tuple[Upload, ...]:
+        """Let every client upload in round `number`, with one array of keys for each client."""
+        pairs = zip(self.clients, image_keys, strict=True)
+        return tuple(self.upload(client, number, self.arm.scheme, own_keys) for client, own_keys in pairs)
+
+    def view(self, image_keys: jax.Array | None) -> RecordPool | LazyEncrypted:
+        """The test set under keys, or plain without any."""
+        return self.encrypt_view(self.test, self.arm.scheme if image_keys is not None else None, image_keys)
+
+    def fresh_key_view(self) -> RecordPool | LazyEncrypted:
+        """The test set under keys of a round of its own, which are deleted when it ends."""
+        with self.ratchet.next_round() as round_keys:
+            return self.view(round_keys.for_client("test", len(self.test["label"])))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +118,7 @@ class ArmKind:
     key_sharing: Literal["none", "per_image", "per_client", "shared"]
     test_views: tuple[str, ...] = ("plain",)
     adaptable: bool = False
-    rounds: Callable[[ArmInputs], Generator[Round, None, None]] | None = None
+    rounds: Callable[[ArmTask], Generator[Round, None, None]] | None = None
     train: Callable[[ArmTask], ArmResult] | None = None
 
     def __post_init__(self) -> None:
