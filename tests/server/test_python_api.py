@@ -1,5 +1,7 @@
 """Training in Python: any optax optimizer, uploads in memory or on disk, and what can be done with the result."""
 
+import doctest
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +178,18 @@ def test_uploads_that_do_not_fit_each_other_or_the_model() -> None:
     wrong = Upload("c", 1, RecordPool([{"image": wide[:, :, :8], "label": np.full(8, 3, np.int32)}]))
     with pytest.raises(DataError, match=r"the upload of c: record 0 has label 3, outside 0\.\.2"):
         train([wrong])
+
+
+@pytest.mark.parametrize("module", ["dkjax.server.training", "dkjax.experiment.comparison", "dkjax.models.vit"])
+def test_examples(module: str) -> None:
+    failed, attempted = doctest.testmod(importlib.import_module(module))
+    assert failed == 0
+    assert attempted >= 3
+
+
+def test_every_name_is_found_on_first_use() -> None:
+    for package in (dkjax, dkjax.server, dkjax.experiment, dkjax.models):
+        assert all(hasattr(package, name) for name in package.__all__)
+    with pytest.raises(AttributeError, match=r"module 'dkjax\.server' has no attribute 'trian'"):
+        dkjax.server.trian  # noqa: B018
+    assert dkjax.load_trained is dkjax.server.load_trained
