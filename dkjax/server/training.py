@@ -19,7 +19,7 @@ from dkjax.models.vit import Model, Params
 from dkjax.runtime.files import read_json, write_json
 from dkjax.runtime.processes import leader_does, synced_stop, translate_lost_peer
 from dkjax.runtime.signals import signals_polled
-from dkjax.server.merge import check_shape, merge, require_all_whole
+from dkjax.server.merge import check_classes, check_shape, merge, require_all_whole
 from dkjax.server.run import train_on_uploads, training_summary
 from dkjax.server.test_sets import open_test_sets
 from dkjax.server.trained_run import TrainedRun, load_trained
@@ -107,12 +107,20 @@ def train(
     in_memory = [one for one in sets if isinstance(one, Upload)]
     merged = merge(data_sets) if data_sets else None
     image_shape = merged.image_shape if merged else in_memory[0].pool.image_shape
-    names = tuple(class_names or (merged.class_names if merged else map(str, range(model.num_classes))))
+    names = tuple(class_names or (merged.class_names if merged else _class_names(in_memory, model.num_classes)))
     if len(names) != model.num_classes:
         raise ConfigError(f"there are {len(names)} classes, and the model has num_classes={model.num_classes}")
+    block_size = merged.block_size if merged else next((one.scheme.block_size for one in in_memory if one.scheme), 0)
     for one in in_memory:
-        check_shape(one.pool.image_shape, f"the upload of {one.client}", image_shape, "another upload")
-        check_labels(one.pool.labels, model.num_classes, f"the upload of {one.client}")
+        where = f"the upload of {one.client}"
+        check_shape(one.pool.image_shape, where, image_shape, "another upload")
+        check_classes(one.class_names, where, names[: len(one.class_names)], "another upload")
+        check_labels(one.pool.labels, model.num_classes, where)
+        if one.scheme is not None and one.scheme.block_size != block_size:
+            raise DataError(
+                f"{where} has blocks of {one.scheme.block_size} pixels, but another upload of {block_size}: a ViT "
+                "needs one size, so let the clients encrypt alike"
+            )
     everything = (*(merged.uploads if merged else ()), *in_memory)
     num_records = sum(len(one.pool) for one in everything)
     trainer = make_trainer(config, model, num_records, image_shape=image_shape, tx=optimizer)
@@ -179,6 +187,13 @@ def _config(
     if optimizer is not None and (own := [name for name in _OF_THE_OPTIMIZER if name in settings]):
         raise ConfigError(f"{own[0]} is a setting of the default optimizer: set it in your own")
     return parse_as(TrainConfig, {"epochs": epochs, "batch_size": batch_size, **settings}, "dkjax.server.train")
+
+
+def _class_names(uploads: Sequence[Upload], num_classes: int) -> Sequence[str]:
+    """Return the classes of uploads, of which some sites may lack the last ones; numbers go on to the model's last."""
+    names = max((one.class_names for one in uploads), key=len)
+    numbers = [str(label) for label in range(num_classes)]
+    return numbers if list(names) == numbers[: len(names)] else names
 
 
 def _to_test_on(

@@ -46,6 +46,11 @@ UPLOADS = [upload("a", 40, 1), upload("b", 24, 2)]
 TEST = bright_rows(30, 3)
 
 
+def sent(block_size: int, **settings: Any) -> Upload:
+    images, labels = bright_rows(16, 4)
+    return dkjax.client.encrypt(images, labels % 2, dkjax.schemes.disposable(block_size), client="c", **settings)
+
+
 def train(uploads: Any = UPLOADS, **settings: Any) -> TrainedRun:
     return dkjax.server.train(MODEL, uploads, **{"optimizer": SGD, "tests": {"plain": TEST}, **SHORT, **settings})
 
@@ -176,6 +181,11 @@ def test_uploads_that_do_not_fit_each_other_or_the_model() -> None:
     with pytest.raises(DataError, match=r"the upload of c has images of shape \[8, 16, 1\], but another upload of"):
         train([*UPLOADS, other])
     wrong = Upload("c", 1, RecordPool([{"image": wide[:, :, :8], "label": np.full(8, 3, np.int32)}]))
+    with pytest.raises(DataError, match=r"the upload of c has blocks of 2 pixels, but another upload of 4: a ViT"):
+        train([sent(4), sent(2)])
+    with pytest.raises(DataError, match=r"the upload of c calls class 1 'x', but another upload calls class 1 'y'"):
+        train([sent(4, class_names=["0", "y", "2"]), sent(4, class_names=["0", "x"])])
+    assert train([sent(4), *UPLOADS], tests=None, epochs=1).class_names == ("0", "1", "2")
     with pytest.raises(DataError, match=r"the upload of c: record 0 has label 3, outside 0\.\.2"):
         train([wrong])
 

@@ -19,11 +19,12 @@ from made_data_sets import digits, encrypted
 from dkjax.config import ServerConfig, parse_as
 from dkjax.errors import ConfigError, NonFiniteLossError, StoppedError
 from dkjax.server.run import train_on_data_sets
-from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints, History, placed
+from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints, History
 from dkjax.train.loop import make_trainer
 from dkjax.train.mesh import replicated, train_mesh
 from dkjax.train.metrics import MEASURED, Progress
 from dkjax.train.observer import Observer
+from dkjax.train.params import placed
 from dkjax.train.state import TrainState, initial_state
 from dkjax.train.trained_model import load_trained
 
