@@ -1,5 +1,6 @@
 """A server's work from beginning to end: encrypted data sets in, a trained model and its accuracy out."""
 
+import dataclasses
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -104,44 +105,77 @@ def train_on_data_sets(
     notes += _notes(merged, test_sets, config)
     for note in notes:
         observer.note(note)
+    run = Run(
+        trainer=trainer,
+        seed=config.train.seed,
+        image_shape=merged.image_shape,
+        class_names=merged.class_names,
+        pretrained=pretrained,
+        observer=observer,
+        profiling=profiling,
+    )
+    about = {
+        "test_sets": [{"name": name, "images": len(images)} for name, images in records.items()],
+        "test_all": test_all,
+        "data": _data_summary(merged),
+        "clients": _clients(merged),
+        "notes": notes,
+    }
+    return train_in_workdir(workdir, config, inputs, run, merged.uploads, records, about)[1]
+
+
+def train_in_workdir(
+    workdir: Path,
+    config: ServerConfig,
+    inputs: dict[str, Any],
+    run: Run,
+    uploads: Sequence[Upload],
+    test_sets: Mapping[str, Indexed],
+    about: dict[str, Any],
+) -> tuple[Finished, dict[str, Any]]:
+    """Train in a folder, from the newest checkpoint there if there is one; errors as for `train_on_data_sets`.
+
+    Args:
+        workdir: the folder.
+        config: what is asked for.
+        inputs: what tells this run from others of the same configuration, as for `open_workdir`.
+        run: what to train.
+        uploads: as for `train_on_uploads`.
+        test_sets: likewise.
+        about: what `results.json` says beside what the training ended with.
+
+    Returns:
+        What the training ended with, and what is written to `results.json`.
+    """
     with open_workdir(workdir, config, inputs), signals_polled() as stop_asked, translate_lost_peer():
         started = time.perf_counter()
-        observer.run_started(RUN, 1, 1, trainer.total_steps)
-        run = Run(
-            trainer=trainer,
-            seed=config.train.seed,
-            image_shape=merged.image_shape,
-            class_names=merged.class_names,
-            folder=workdir,
-            checkpoints=Checkpoints(
-                workdir / "checkpoints",
-                {"config_hash": config_hash(config), **inputs},
-                every=config.train.checkpoint_every,
-                keep=config.train.keep_checkpoints,
-                stop_asked=synced_stop(stop_asked),
-                warn=observer.warning,
-            ),
-            pretrained=pretrained,
-            observer=observer,
-            profiling=profiling,
+        run.observer.run_started(RUN, 1, 1, run.trainer.total_steps)
+        checkpoints = Checkpoints(
+            workdir / "checkpoints",
+            {"config_hash": config_hash(config), **inputs},
+            every=config.train.checkpoint_every,
+            keep=config.train.keep_checkpoints,
+            stop_asked=synced_stop(stop_asked),
+            warn=run.observer.warning,
         )
-        found = train_on_uploads(run, merged.uploads, records)
-        observer.run_finished(RUN, 1, found.accuracy)
+        found = train_on_uploads(dataclasses.replace(run, folder=workdir, checkpoints=checkpoints), uploads, test_sets)
+        run.observer.run_finished(RUN, 1, found.accuracy)
+        last = found.history.last
+        assert last is not None  # the last step is always reported
         results = {
-            **training_summary(found, time.perf_counter() - started),
-            "test_sets": [{"name": name, "images": len(images)} for name, images in records.items()],
-            "test_all": test_all,
-            "data": _data_summary(merged),
-            "clients": _clients(merged),
-            "notes": notes,
+            "test_accuracy": found.accuracy,
+            "train": {"steps": last.total_steps, "loss": last.loss, "accuracy": last.accuracy},
+            "curve": list(found.history.curve),
+            "seconds": round(time.perf_counter() - started, 3),
+            **about,
             **provenance(config),
         }
         leader_does(lambda: write_json(workdir / "results.json", results))
-    return results
+    return found, results
 
 
 def train_on_uploads(run: Run, uploads: Sequence[Upload], test_sets: Mapping[str, Indexed]) -> Finished:
-    """Train on uploads that are all there; what it returns and raises is as for `dkjax.train.run.train_run`.
+    """Train on uploads that are all there; returns and raises as `dkjax.train.run.train_run`.
 
     Args:
         run: what to train.
@@ -150,18 +184,6 @@ def train_on_uploads(run: Run, uploads: Sequence[Upload], test_sets: Mapping[str
     """
     received = receive(uploads, run.trainer)
     return train_run(run, [Stage(received.records, received.order(run.trainer.config, run.seed), test_sets)])
-
-
-def training_summary(finished: Finished, seconds: float) -> dict[str, Any]:
-    """Say what a training ended with, as plain JSON values."""
-    last = finished.history.last
-    assert last is not None  # the last step is always reported
-    return {
-        "test_accuracy": finished.accuracy,
-        "train": {"steps": last.total_steps, "loss": last.loss, "accuracy": last.accuracy},
-        "curve": list(finished.history.curve),
-        "seconds": round(seconds, 3),
-    }
 
 
 def _model(config: ServerConfig, merged: Merged) -> Model:

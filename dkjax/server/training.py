@@ -1,7 +1,6 @@
 """Training in Python: a model, uploads and any optax optimizer in, a trained run out."""
 
 import dataclasses
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,22 @@ import numpy as np
 import optax
 
 from dkjax.client.upload import Upload
-from dkjax.config import ServerConfig, TrainConfig, config_hash, parse_as
+from dkjax.config import ServerConfig, TrainConfig, parse_as
 from dkjax.dkds import EncryptedDataSet, open_data_set
 from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.input.record_pool import RecordPool
 from dkjax.models.vit import Model, Params
-from dkjax.runtime.files import read_json, write_json
-from dkjax.runtime.processes import leader_does, synced_stop, translate_lost_peer
-from dkjax.runtime.signals import signals_polled
+from dkjax.runtime.files import read_json
 from dkjax.server.merge import check_classes, check_shape, merge, require_all_whole
-from dkjax.server.run import train_on_uploads, training_summary
+from dkjax.server.run import train_in_workdir, train_on_uploads
 from dkjax.server.test_sets import open_test_sets
 from dkjax.server.trained_run import TrainedRun, load_trained
 from dkjax.server.workdir import open_workdir
 from dkjax.sources import ArraySource, read_all
 from dkjax.sources.source import Indexed, check_labels
-from dkjax.train.checkpoints import Checkpoints, NoCheckpoints
 from dkjax.train.loop import make_trainer
 from dkjax.train.observer import Observer
-from dkjax.train.provenance import hash_of_arrays, hash_of_optimizer, provenance
+from dkjax.train.provenance import hash_of_arrays, hash_of_optimizer
 from dkjax.train.run import Run
 
 Images = tuple[np.ndarray, np.ndarray] | Upload | EncryptedDataSet | Path | str
@@ -98,7 +94,9 @@ def train(
         >>> run.predict(images[:3]).tolist()
         [0, 1, 0]
     """
-    config = _config(settings, optimizer, epochs, batch_size)
+    if optimizer is not None and (own := [name for name in _OF_THE_OPTIMIZER if name in settings]):
+        raise ConfigError(f"{own[0]} is a setting of the default optimizer: set it in your own")
+    config = parse_as(TrainConfig, {"epochs": epochs, "batch_size": batch_size, **settings}, "dkjax.server.train")
     observer = observer or Observer()
     sets = [one if isinstance(one, Upload | EncryptedDataSet) else open_data_set(Path(one)) for one in uploads]
     if not sets:
@@ -132,8 +130,6 @@ def train(
         seed=config.seed,
         image_shape=image_shape,
         class_names=names,
-        folder=None,
-        checkpoints=NoCheckpoints(lambda: False),
         pretrained=params,
         observer=observer,
     )
@@ -147,46 +143,14 @@ def train(
         "optimizer": None if optimizer is None else hash_of_optimizer(trainer, image_shape),
         "params": None if params is None else hash_of_arrays(*map(np.asarray, jax.tree.leaves(params))),
     }
-    return _train_in(Path(workdir), run, everything, test_sets, inputs)
-
-
-def _train_in(
-    workdir: Path, run: Run, uploads: Sequence[Upload], test_sets: Mapping[str, Indexed], inputs: dict[str, Any]
-) -> TrainedRun:
-    """Train in a folder, from the newest checkpoint there, unless the training is finished there."""
-    train_config = run.trainer.config
-    config = ServerConfig(train=train_config)
-    with open_workdir(workdir, config, inputs), signals_polled() as stop_asked, translate_lost_peer():
-        if read_json(workdir / "results.json") is not None:
+    workdir, server_config = Path(workdir), ServerConfig(train=config)
+    if read_json(workdir / "results.json") is not None:
+        with open_workdir(workdir, server_config, inputs):
             return load_trained(workdir)
-        started = time.perf_counter()
-        checkpoints = Checkpoints(
-            workdir / "checkpoints",
-            {"config_hash": config_hash(config), **inputs},
-            every=train_config.checkpoint_every,
-            keep=train_config.keep_checkpoints,
-            stop_asked=synced_stop(stop_asked),
-            warn=run.observer.warning,
-        )
-        run = dataclasses.replace(run, folder=workdir, checkpoints=checkpoints)
-        finished = train_on_uploads(run, uploads, test_sets)
-        # What it was tested on is no source that `dkjax evaluate` could open again.
-        results = {
-            **training_summary(finished, time.perf_counter() - started),
-            "test_sets": [],
-            "test_all": False,
-            **provenance(config),
-        }
-        leader_does(lambda: write_json(workdir / "results.json", results))
+    # What it is tested on is no source that `dkjax evaluate` could open again.
+    about = {"test_sets": [], "test_all": False}
+    finished, _ = train_in_workdir(workdir, server_config, inputs, run, everything, test_sets, about)
     return TrainedRun(finished.trained, finished.accuracy, finished.history.curve)
-
-
-def _config(
-    settings: dict[str, Any], optimizer: optax.GradientTransformation | None, epochs: int, batch_size: int
-) -> TrainConfig:
-    if optimizer is not None and (own := [name for name in _OF_THE_OPTIMIZER if name in settings]):
-        raise ConfigError(f"{own[0]} is a setting of the default optimizer: set it in your own")
-    return parse_as(TrainConfig, {"epochs": epochs, "batch_size": batch_size, **settings}, "dkjax.server.train")
 
 
 def _class_names(uploads: Sequence[Upload], num_classes: int) -> Sequence[str]:

@@ -254,7 +254,7 @@ class Checkpoints:
 class NoCheckpoints(Checkpoints):
     """For a training that cannot be gone on with, as what it trains on cannot be had again: it only stops."""
 
-    def __init__(self, stop_asked: Callable[[], bool]) -> None:
+    def __init__(self, stop_asked: Callable[[], bool] = lambda: False) -> None:
         super().__init__(Path(), {}, every=0, keep=1, stop_asked=stop_asked)
 
     def newest(self, like: TrainState) -> None:

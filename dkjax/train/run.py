@@ -15,7 +15,7 @@ from dkjax.models.vit import Params
 from dkjax.runtime.processes import is_leader
 from dkjax.sources.source import Indexed
 from dkjax.train import loop
-from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints, History
+from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints, History, NoCheckpoints
 from dkjax.train.loop import Trainer, evaluate, finite_metrics
 from dkjax.train.metrics import MetricsLog, Progress
 from dkjax.train.observer import Observer
@@ -35,7 +35,7 @@ class Run:
         image_shape: `(H, W, C)`.
         class_names: by label.
         folder: for parameters, metrics and traces; None to write nothing.
-        checkpoints: where the training is kept on its way, and what stops it.
+        checkpoints: where the training is kept on its way, and what stops it; by default nothing.
         stages: how many stages its steps are divided among.
         pretrained: parameters to start from; None to draw them.
         name: of the run, in notes to a person; empty where there is one run alone.
@@ -47,8 +47,8 @@ class Run:
     seed: int
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    folder: Path | None
-    checkpoints: Checkpoints
+    folder: Path | None = None
+    checkpoints: Checkpoints = dataclasses.field(default_factory=NoCheckpoints)
     stages: int = 1
     pretrained: Params | None = None
     name: str = ""

@@ -1,7 +1,10 @@
 """Training in Python: any optax optimizer, uploads in memory or on disk, and what can be done with the result."""
 
+import contextlib
 import doctest
 import importlib
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from dkjax.errors import ConfigError, DataError, StoppedError
 from dkjax.input.record_pool import RecordPool
 from dkjax.server import TrainedRun
 from dkjax.server.run import train_on_data_sets
+from dkjax.sources import open_source
 
 SIZES = {"width": 16, "heads": 2, "mlp_dim": 16}
 MODEL = dkjax.models.vit("mu", patch_size=4, num_classes=3, **SIZES)
@@ -133,7 +137,7 @@ def test_load_trained(run: TrainedRun, tmp_path: Path) -> None:
 def test_a_stopped_training_resumes(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = iter([False] * 5 + [True] * 99)
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr("dkjax.server.training.synced_stop", lambda _: lambda: next(asked))
+        patch.setattr("dkjax.server.run.synced_stop", lambda _: lambda: next(asked))
         train(epochs=12, evaluations=2, workdir=tmp_path)
     with pytest.raises(DataError, match="there is no trained model"):
         dkjax.load_trained(tmp_path)
@@ -203,3 +207,25 @@ def test_every_name_is_found_on_first_use() -> None:
     with pytest.raises(AttributeError, match=r"module 'dkjax\.server' has no attribute 'trian'"):
         dkjax.server.trian  # noqa: B018
     assert dkjax.load_trained is dkjax.server.load_trained
+
+
+def test_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script of the first page, with a small network and little data."""
+    code = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL)[1]
+    for wanted, quick in (
+        ('vit("Ti"', 'vit("mu", width=8, heads=1, mlp_dim=8'),
+        ("epochs=10, batch_size=128", "epochs=1, batch_size=8"),
+        ("seeds=3", "seeds=1, epochs=1, batch_size=8, clients=2"),
+    ):
+        assert wanted in code
+        code = code.replace(wanted, quick)
+    monkeypatch.chdir(tmp_path)
+    source = open_source("digits", "train", image_size=(16, 16))[np.arange(40)]
+    x, y = source["image"], source["label"]
+    y[:10] = np.arange(10)
+    names = {"dkjax": dkjax, "sites": [("a", x[:20], y[:20]), ("b", x[20:], y[20:])], "x_test": x, "y_test": y}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, names)
+    assert names["run"].accuracy.keys() == {"plain", "fresh_key"}
+    assert (names["labels"].shape, (tmp_path / "model.safetensors").is_file()) == ((40,), True)
+    assert [line.split()[0] for line in printed.getvalue().splitlines()] == ["arm", "plain", "disposable", "shared_key"]
