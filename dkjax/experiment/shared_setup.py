@@ -113,12 +113,12 @@ def deal_out(
 
 
 def encrypts_on_devices(config: ExperimentConfig) -> bool:
-    """Say whether images are enlarged and encrypted on the devices, whenever a step needs them."""
+    """Say whether images are upscaled and encrypted on the devices, whenever a step needs them."""
     return config.train.input == "device" and not config.store.on_disk
 
 
 def _as_they_come(config: DataConfig, split: Split, resized: Source) -> Source:
-    """Open a source without resizing, if its images are smaller than they are wanted; they are enlarged later."""
+    """Open a source without resizing, if its images are smaller than they are wanted; they are upscaled later."""
     try:
         source = open_configured(config.model_copy(update={"image_size": None}), split)
     except ConfigError:

@@ -45,10 +45,10 @@ def train_on_data_sets(
     observer: Observer | None = None,
     profiling: Profiling = Profiling(),  # noqa: B008 (it is frozen)
 ) -> dict[str, Any]:
-    """Train a ViT on encrypted data sets, where they lie.
+    """Train a ViT on encrypted data sets, which are mapped and not copied.
 
     Every byte of the data sets is checked before the folder is touched and before the first step. Stopped before the
-    end, the same call goes on from the newest checkpoint; finished, it returns the results as they are.
+    end, the same call resumes from the newest checkpoint; finished, it returns the results as they are.
 
     Several processes (`dkjax.runtime.join`) call it alike. They divide the devices' work and the check among them, one
     of them writes, and all return the same.

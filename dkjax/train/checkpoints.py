@@ -1,4 +1,4 @@
-"""Checkpoints of a training under way: stopped or killed at any step, it goes on as if nothing had happened."""
+"""Checkpoints of a training under way: stopped or killed at any step, it resumes to the same result, bit for bit."""
 
 import contextlib
 import dataclasses
@@ -66,7 +66,7 @@ def _damage_is_a_data_error(function: Callable[_Arguments, _Result]) -> Callable
 class Checkpoints:
     """The checkpoints of one training, in a folder with one sub-folder for each, named by its step.
 
-    Orbax writes them while training goes on; one appears whole or not at all. The newest few are kept and, if it is
+    Orbax writes them while training continues; one appears whole or not at all. The newest few are kept and, if it is
     asked for, the one with the best accuracy on the first test set.
 
     Args:
@@ -83,7 +83,7 @@ class Checkpoints:
           (`test_checkpoints.py::test_stopped_anywhere_is_the_same_to_the_bit`, `::test_killed_anywhere`).
         - a checkpoint that is not, to the bit, what was written is not used
           (`test_checkpoints.py::test_damaged_checkpoints_are_passed_over`).
-        - it may go on with other devices, in the same order (`test_checkpoints.py::test_on_another_number_of_devices`).
+        - it may resume on other devices, in the same order (`test_checkpoints.py::test_on_another_number_of_devices`).
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Checkpoints:
             like: shapes and dtypes of the state, and where it is put, whatever devices it was saved from.
 
         Returns:
-            Where to go on; None if there is nothing to go on from.
+            The state and the history to resume from; None if there is no checkpoint.
 
         Raises:
             ConfigError: a checkpoint belongs to another training.
@@ -178,7 +178,7 @@ class Checkpoints:
     def _save(self, step: int, state: TrainState, history: History) -> None:
         import orbax.checkpoint as ocp
 
-        # The same state may have been kept before it was evaluated; then it is evaluated again when training goes on.
+        # The same state may have been kept before it was evaluated; then it is evaluated again when training resumes.
         if step in self._manager.all_steps():
             return
         accuracies = [(next(iter(point["test_accuracy"].values()), 0.0), point["step"]) for point in history.curve]

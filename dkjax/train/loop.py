@@ -63,7 +63,7 @@ class Trainer:
         return initial_state(params, self.tx, self.mesh)
 
     def state_like(self, params: Any) -> TrainState:
-        """Return shapes, dtypes and places of the state, from parameters or their shapes; nothing is computed."""
+        """Return shapes, dtypes and shardings of the state, from parameters or their shapes; nothing is computed."""
         like = state_like(params, self.tx)
         return jax.tree.map(
             lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
@@ -141,7 +141,7 @@ def train(
 
     Args:
         trainer: from `make_trainer`.
-        state: where training stands; it is given up.
+        state: the state before the first of these steps; it is donated.
         records: what to train on.
         order: which records a step sees, from `dkjax.input.order`, `config.batch_size` of them.
         steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
@@ -149,7 +149,7 @@ def train(
         report: called every `config.log_every` steps and after the last.
         pending: metrics of the steps right before `steps` that are in no report yet; they count in the first.
         after_step: called after every step, and after its report if there is one, with the number of steps taken so
-            far, the state, which the next step gives up, and the metrics since the last report. What it raises ends
+            far, the state, which the next step donates, and the metrics since the last report. What it raises ends
             the training.
         before_step: called before every step with the number of steps taken so far and the state.
 
@@ -201,11 +201,11 @@ def evaluate(
     Args:
         trainer: from `make_trainer`.
         params: the model's parameters.
-        test_views: the test set as it is seen in different ways, by name.
+        test_views: what to evaluate on, by name.
         after_batch: called after every batch; what it raises ends the evaluation.
 
     Returns:
-        The share of images named rightly, 0 to 1, by name.
+        The share of images classified correctly, 0 to 1, by name.
     """
     return {
         name: int(count_correct(trainer, params, records, after_batch).sum()) / len(records)
@@ -216,7 +216,7 @@ def evaluate(
 def count_correct(
     trainer: Trainer, params: Any, records: Indexed | DeviceResident, after_batch: Callable[[], None] = lambda: None
 ) -> np.ndarray:
-    """Count the images of each class that the model names rightly; every image counts once.
+    """Count the images of each class that the model classifies correctly; every image counts once.
 
     Args:
         trainer: from `make_trainer`.

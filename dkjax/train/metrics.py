@@ -1,4 +1,4 @@
-"""What a training run tells about itself while it goes on."""
+"""Metrics of a training run, while it runs."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from dkjax.errors import MissingPackageError
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Where training stands.
+    """A report on a training under way.
 
     Attributes:
         step: steps taken so far.
@@ -47,7 +47,7 @@ MEASURED = (
     "device_memory_bytes",
     "host_memory_bytes",
 )
-"""What of the progress is never the same twice: of the rest, a training that is repeated gives the same."""
+"""Measurements, which differ from run to run; a training that is repeated reports the same of all else."""
 
 
 class MetricsLog:
@@ -55,7 +55,7 @@ class MetricsLog:
 
     Args:
         path: the file; None to write nothing, for processes that are not the leader.
-        keep_bytes: go on after so many; the rest, of an unfinished run, is dropped.
+        keep_bytes: keep so many of a file that is there; the rest, of an unfinished run, is dropped.
         events: a folder for the same as TensorBoard's events; None for none.
         first_step: events of this and later steps, of an unfinished run, are dropped.
 

@@ -36,7 +36,7 @@ class Run:
         class_names: by label.
         folder: for parameters, metrics and traces; None to write nothing.
         checkpoints: where the training is kept on its way, and what stops it; by default nothing.
-        stages: how many stages its steps are divided among.
+        stages: how many stages there are, with equal shares of the steps.
         pretrained: parameters to start from; None to draw them.
         name: of the run, in notes to a person; empty where there is one run alone.
         observer: told what happens.
@@ -162,7 +162,7 @@ class Training:
         return self._state
 
     def start(self, adapt: Callable[[Params], Params] = lambda params: params) -> None:
-        """Start from the pretrained parameters or from drawn ones, unless training goes on from a checkpoint."""
+        """Start from the pretrained parameters or from drawn ones, unless training resumes from a checkpoint."""
         if self._state is None:
             run = self._run
             params = run.pretrained
