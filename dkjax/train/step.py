@@ -92,7 +92,8 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
         mesh: the devices.
 
     Returns:
-        `(params, batch) -> int32[num_classes]`, the number of images of each class that are classified correctly. Where `mask` is False an image does not count.
+        `(params, batch) -> int32[num_classes]`, the number of images of each class that are classified correctly.
+        Where `mask` is False an image does not count.
     """
 
     def eval_step(params: optax.Params, batch: Batch) -> jax.Array:
