@@ -67,8 +67,7 @@ def _stages(task: ArmTask, measured: _Measured, stack: contextlib.ExitStack) -> 
             measured.ssim = mean_ssim(plain, seen)
         received = receive(this_round.uploads, trainer, received, task.train_on)
         stack.callback(received.discard)
-        order = received.order(trainer.config, task.run.seed)
-        yield Stage(received.records, order, test_sets, this_round.adapt)
+        yield received.stage(task.run, test_sets, this_round.adapt)
 
 
 def _to_test_on(

@@ -1,7 +1,7 @@
 """What a server has received, and the order in which its training sees it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from dkjax.client.upload import Upload
@@ -10,8 +10,11 @@ from dkjax.errors import ConfigError, DataError
 from dkjax.input.device_resident import DeviceResident, put_on_devices
 from dkjax.input.order import StepOrder, uniform_order, weighted_order
 from dkjax.input.record_pool import RecordPool
+from dkjax.models.vit import Params
+from dkjax.sources.source import Indexed
 from dkjax.train.loop import Trainer
 from dkjax.train.mesh import replicated
+from dkjax.train.run import Run, Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,15 @@ class Received:
         if weights is None:
             return uniform_order(sum(count for _, count in pieces), config.batch_size, seed)
         return weighted_order(pieces, weights, config.batch_size, seed)
+
+    def stage(
+        self,
+        run: Run,
+        test_sets: Mapping[str, Indexed | DeviceResident],
+        adapt: Callable[[Params], Params] = lambda params: params,
+    ) -> Stage:
+        """Return what a run is trained on; arguments as for `dkjax.train.run.Stage`, errors as for `order`."""
+        return Stage(self.records, self.order(run.trainer.config, run.seed), test_sets, adapt)
 
     def discard(self) -> None:
         """Free what the records take on the devices."""

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from dkjax.train.loop import make_trainer
 from dkjax.train.observer import Observer
 from dkjax.train.profiling import Profiling
 from dkjax.train.provenance import provenance
-from dkjax.train.run import Finished, Run, Stage, train_run
+from dkjax.train.run import Finished, Run, train_run
 
 RUN = "training"
 """What the observer calls the one run there is."""
@@ -114,13 +114,16 @@ def train_on_data_sets(
         observer=observer,
         profiling=profiling,
     )
-    about = {
-        "test_sets": [{"name": name, "images": len(images)} for name, images in records.items()],
-        "test_all": test_all,
-        "data": _data_summary(merged),
-        "clients": _clients(merged),
-        "notes": notes,
-    }
+
+    def about() -> dict[str, Any]:
+        return {
+            "test_sets": [{"name": name, "images": len(images)} for name, images in records.items()],
+            "test_all": test_all,
+            "data": _data_summary(merged),
+            "clients": _clients(merged),
+            "notes": notes,
+        }
+
     return train_in_workdir(workdir, config, inputs, run, merged.uploads, records, about)[1]
 
 
@@ -131,7 +134,7 @@ def train_in_workdir(
     run: Run,
     uploads: Sequence[Upload],
     test_sets: Mapping[str, Indexed],
-    about: dict[str, Any],
+    about: Callable[[], dict[str, Any]],
 ) -> tuple[Finished, dict[str, Any]]:
     """Train in a folder, from the newest checkpoint there if there is one; errors as for `train_on_data_sets`.
 
@@ -140,9 +143,9 @@ def train_in_workdir(
         config: what is asked for.
         inputs: what tells this run from others of the same configuration, as for `open_workdir`.
         run: what to train.
-        uploads: as for `train_on_uploads`.
-        test_sets: likewise.
-        about: what `results.json` says beside what the training ended with.
+        uploads: encrypted images and labels, of one image shape.
+        test_sets: what to evaluate on, by name.
+        about: returns what `results.json` says beside what the training ended with.
 
     Returns:
         What the training ended with, and what is written to `results.json`.
@@ -158,7 +161,8 @@ def train_in_workdir(
             stop_asked=synced_stop(stop_asked),
             warn=run.observer.warning,
         )
-        found = train_on_uploads(dataclasses.replace(run, folder=workdir, checkpoints=checkpoints), uploads, test_sets)
+        run = dataclasses.replace(run, folder=workdir, checkpoints=checkpoints)
+        found = train_run(run, [receive(uploads, run.trainer).stage(run, test_sets)])
         run.observer.run_finished(RUN, 1, found.accuracy)
         last = found.history.last
         assert last is not None  # the last step is always reported
@@ -167,23 +171,11 @@ def train_in_workdir(
             "train": {"steps": last.total_steps, "loss": last.loss, "accuracy": last.accuracy},
             "curve": list(found.history.curve),
             "seconds": round(time.perf_counter() - started, 3),
-            **about,
+            **about(),
             **provenance(config),
         }
         leader_does(lambda: write_json(workdir / "results.json", results))
     return found, results
-
-
-def train_on_uploads(run: Run, uploads: Sequence[Upload], test_sets: Mapping[str, Indexed]) -> Finished:
-    """Train on uploads that are all there; returns and raises as `dkjax.train.run.train_run`.
-
-    Args:
-        run: what to train.
-        uploads: encrypted images and labels, of one image shape.
-        test_sets: what to evaluate on, by name.
-    """
-    received = receive(uploads, run.trainer)
-    return train_run(run, [Stage(received.records, received.order(run.trainer.config, run.seed), test_sets)])
 
 
 def _model(config: ServerConfig, merged: Merged) -> Model:

@@ -17,7 +17,8 @@ from dkjax.input.record_pool import RecordPool
 from dkjax.models.vit import Model, Params
 from dkjax.runtime.files import read_json
 from dkjax.server.merge import check_classes, check_shape, merge, require_all_whole
-from dkjax.server.run import train_in_workdir, train_on_uploads
+from dkjax.server.received import receive
+from dkjax.server.run import train_in_workdir
 from dkjax.server.test_sets import open_test_sets
 from dkjax.server.trained_run import TrainedRun, load_trained
 from dkjax.server.workdir import open_workdir
@@ -26,7 +27,7 @@ from dkjax.sources.source import Indexed, check_labels
 from dkjax.train.loop import make_trainer
 from dkjax.train.observer import Observer
 from dkjax.train.provenance import hash_of_arrays, hash_of_optimizer
-from dkjax.train.run import Run
+from dkjax.train.run import Run, train_run
 
 Images = tuple[np.ndarray, np.ndarray] | Upload | EncryptedDataSet | Path | str
 """Images and labels to test on: arrays, an upload, an encrypted data set, or the path or name of a source."""
@@ -134,7 +135,7 @@ def train(
         observer=observer,
     )
     if workdir is None:
-        finished = train_on_uploads(run, everything, test_sets)
+        finished = train_run(run, [receive(everything, trainer).stage(run, test_sets)])
         return TrainedRun(finished.trained, finished.accuracy, finished.history.curve)
     inputs = {
         "model": {**dataclasses.asdict(model), "class_names": list(names)},
@@ -148,8 +149,8 @@ def train(
         with open_workdir(workdir, server_config, inputs):
             return load_trained(workdir)
     # What it is tested on is no source that `dkjax evaluate` could open again.
-    about = {"test_sets": [], "test_all": False}
-    finished, _ = train_in_workdir(workdir, server_config, inputs, run, everything, test_sets, about)
+    about: dict[str, Any] = {"test_sets": [], "test_all": False}
+    finished, _ = train_in_workdir(workdir, server_config, inputs, run, everything, test_sets, lambda: about)
     return TrainedRun(finished.trained, finished.accuracy, finished.history.curve)
 
 
