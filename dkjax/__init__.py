@@ -3,13 +3,15 @@
 The names of this page are imported on first use, so that `dkjax --help` does not wait for JAX.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dkjax.runtime.lazy import lazily
 
 if TYPE_CHECKING:
-    from dkjax import client, keys
+    from dkjax import client, experiment, keys, models, server
     from dkjax import torch as torch
     from dkjax.cipher import decrypt, encrypt, encrypt_batch, encrypt_stream, key_space_bits, schemes
+    from dkjax.server import load_trained
 
 __version__ = "0.1.0"
 
@@ -24,6 +26,10 @@ _HOMES = {
     "encrypt_stream": "dkjax.cipher",
     "key_space_bits": "dkjax.cipher",
     "torch": "dkjax.torch",
+    "models": "dkjax.models",
+    "server": "dkjax.server",
+    "load_trained": "dkjax.server",
+    "experiment": "dkjax.experiment",
 }
 
 __all__ = [
@@ -33,17 +39,16 @@ __all__ = [
     "encrypt",
     "encrypt_batch",
     "encrypt_stream",
+    "experiment",
     "key_space_bits",
     "keys",
+    "load_trained",
+    "models",
     "schemes",
+    "server",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dkjax' has no attribute {name!r}")
-    home = importlib.import_module(_HOMES[name])
-    return home if home.__name__.rpartition(".")[2] == name else getattr(home, name)
+__getattr__ = lazily(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

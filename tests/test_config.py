@@ -247,6 +247,8 @@ def test_what_is_missing_is_named():
         (["arms.0.fixed_blocks=0"], "plain images are not encrypted"),
         (["arms.0.fixed_pixels=10%"], "plain images are not encrypted"),
         (["arms=[]"], "arms: expected at least 1 item"),
+        (["arms.0.kind=fedavg"], "the arm 'plain' has the kind 'fedavg', which is not one of plain, disposable"),
+        (["arms.1.kind=plain"], "plain images are not encrypted"),
     ],
 )
 def test_arms(load, overrides, message):
@@ -421,11 +423,25 @@ def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
 
 
 OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
-OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio", "equal", "device", True, 2)
+OTHER_CHOICES = (
+    "dirichlet",
+    "newest",
+    "disposable",
+    "mean",
+    "exact",
+    "bfloat16",
+    "horio",
+    "equal",
+    "device",
+    "client_key",
+    True,
+    2,
+)
 FIXED_BY_THE_REST = {
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size
     *(("arms", 0, name) for name in ("fixed_blocks", "fixed_pixels", "adapt_embedding")),
     ("arms", 1, "adapt_embedding"),
+    ("arms", 2, "kind"),  # an adapted arm is of the one kind that can be adapted
 }
 
 
@@ -528,6 +544,14 @@ def test_batches_that_cannot_be_cut(load):
     text = refused(load, "train.mixup=0.2", "train.batch_size=6", "train.accumulate=2")
     assert "mixup takes images in pairs: batch_size=6 over accumulate=2 must be an even number" in text
     assert load("train.mixup=0.2", "train.batch_size=8", "train.accumulate=4").train.mixup == 0.2
+
+
+def test_the_kind_of_an_arm_is_given_or_in_its_name():
+    arms = [{"name": "plain"}, {"name": "half", "kind": "disposable"}, {"name": "plain-too", "kind": "client_key"}]
+    config = parse_config({"data": {"source": "digits"}, "arms": arms})
+    assert [arm.kind for arm in config.arms] == ["plain", "disposable", "client_key"]
+    assert [arm["kind"] for arm in resolved(config)["arms"]] == ["plain", "disposable", "client_key"]
+    assert parse_config(resolved(config)) == config
 
 
 def test_one_error_is_said_once():

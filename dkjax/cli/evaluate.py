@@ -31,7 +31,7 @@ def evaluate(
     """Measure a trained model's accuracy, over all images and for each class."""
     from dkjax.cli.progress import TrainingObserver
     from dkjax.report import server_run as served
-    from dkjax.server.run import evaluate_workdir
+    from dkjax.server.evaluate import evaluate_workdir
 
     with TrainingObserver() as observer:
         measured = evaluate_workdir(workdir, data=data or (), test_all=test_all, batch_size=batch, observer=observer)

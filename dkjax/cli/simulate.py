@@ -44,7 +44,7 @@ def simulate(
     from dkjax.config import load_config
 
     settings = load_config(config, overrides or [])
-    watch = parse_profiling(profile, tensorboard)
+    profiling = parse_profiling(profile, tensorboard)
     prints = prepare_training(coordinator, num_processes, process_id)
     workdir = workdir or Path("runs") / config.stem
 
@@ -53,7 +53,7 @@ def simulate(
     from dkjax.report import figures, table
 
     with TerminalObserver() as observer:
-        results = run_simulation(settings, workdir, observer, watch)
+        results = run_simulation(settings, workdir, observer, profiling)
         if not prints:
             return
         (workdir / "table.md").write_text(table.as_markdown(results), encoding="utf-8")

@@ -61,7 +61,7 @@ def train(
     from dkjax.config import ServerConfig, load_as
 
     settings = load_as(ServerConfig, config, overrides or [])
-    watch = parse_profiling(profile, tensorboard)
+    profiling = parse_profiling(profile, tensorboard)
     prints = prepare_training(coordinator, num_processes, process_id)
 
     from dkjax.cli.progress import TrainingObserver
@@ -70,7 +70,7 @@ def train(
 
     with TrainingObserver() as observer:
         results = train_on_data_sets(
-            settings, data, workdir, tests=tests or (), test_all=bool(test_all), observer=observer, watch=watch
+            settings, data, workdir, tests=tests or (), test_all=bool(test_all), observer=observer, profiling=profiling
         )
     if not prints:
         return

@@ -15,13 +15,13 @@ from dkjax.config.load import (
     resolved,
 )
 from dkjax.config.schema import (
-    ARM_KINDS,
     ArmConfig,
     AugmentConfig,
     ClientsConfig,
     ClientWeights,
     DataConfig,
     EncryptConfig,
+    ExperimentConfig,
     KeysConfig,
     ModelConfig,
     PlanConfig,
@@ -46,6 +46,7 @@ __all__ = [
     "nearest",
     "fixed_count",
     "SimulationConfig",
+    "ExperimentConfig",
     "EncryptConfig",
     "ServerConfig",
     "PlanConfig",
@@ -61,5 +62,4 @@ __all__ = [
     "TrainConfig",
     "ClientWeights",
     "ArmConfig",
-    "ARM_KINDS",
 ]

@@ -1,5 +1,6 @@
 """The sections of a configuration, as frozen models that refuse unknown keys and numbers out of range."""
 
+import importlib
 import math
 import re
 from pathlib import Path
@@ -27,7 +28,6 @@ FixedCount = Annotated[int | str, Field(union_mode="left_to_right")]
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
-ARM_KINDS = ("plain", "disposable", "client_key", "shared_key")
 
 
 class Section(BaseModel):
@@ -121,7 +121,7 @@ class PlanDataConfig(_ImagesConfig):
 
 
 class ClientsConfig(Section):
-    """`[clients]`: how the training images lie with the clients, and how often they upload."""
+    """`[clients]`: how the training images are partitioned among the clients, and how often these upload."""
 
     count: PositiveInt = 4
     partition: Literal["iid", "dirichlet", "shards"] = "iid"
@@ -333,10 +333,16 @@ class TrainConfig(Section):
         return self
 
 
+def _arms() -> Any:
+    """The registry of arms, found by its name when an arm is read: a configuration imports nothing of experiments."""
+    return importlib.import_module("dkjax.experiment.arms.registry")
+
+
 class ArmConfig(Section):
-    """`[[arms]]`: one line of the comparison. Its name begins with its kind."""
+    """`[[arms]]`: one line of the comparison. Unless its kind is given, it is what the name begins with."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+    kind: str = ""
     fixed_blocks: FixedCount | None = None
     fixed_pixels: FixedCount | None = None
     adapt_embedding: bool = False
@@ -346,36 +352,47 @@ class ArmConfig(Section):
     def _fixed(cls, value: int | str | None) -> int | str | None:
         return None if value is None else _check_fixed(value)
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _kind_in_name(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("kind", "") != "" or not isinstance(given.get("name"), str):
+            return given
+        return {**given, "kind": _arms().kind_in_name(given["name"]) or ""}
+
     @pydantic.model_validator(mode="after")
     def _kind_fits(self) -> "ArmConfig":
-        if not self.name.startswith(ARM_KINDS):
-            raise ValueError(f"the arm {self.name!r} must begin with one of {', '.join(ARM_KINDS)}")
-        if self.adapt_embedding and self.kind != "shared_key":
+        known = ", ".join(_arms().arm_kinds())
+        if not self.kind:
+            raise ValueError(f"the arm {self.name!r} must begin with one of {known}, or have one of them as its kind")
+        if self.kind not in _arms().arm_kinds():
+            raise ValueError(f"the arm {self.name!r} has the kind {self.kind!r}, which is not one of {known}")
+        if self.adapt_embedding and not _arms().arm_kind(self.kind).adaptable:
             raise ValueError(
                 f"adapt_embedding in arm {self.name!r}: it exists for shared_key arms alone, "
                 "since no single embedding undoes more than one key"
             )
-        if self.kind == "plain" and (self.fixed_blocks, self.fixed_pixels) != (None, None):
+        fixed = (self.fixed_blocks, self.fixed_pixels) != (None, None)
+        if fixed and not _arms().arm_kind(self.kind).encrypted:
             raise ValueError(f"fixed_blocks and fixed_pixels in arm {self.name!r}: plain images are not encrypted")
         return self
 
-    @property
-    def kind(self) -> str:
-        """Who shares a key with whom: `plain`, `disposable`, `client_key` or `shared_key`."""
-        return next(kind for kind in ARM_KINDS if self.name.startswith(kind))
 
+class ExperimentConfig(Section):
+    """What `dkjax simulate` does with images, a model and arms, wherever those are from."""
 
-class SimulationConfig(Section):
-    """Everything `dkjax simulate` needs to know."""
-
-    data: DataConfig
     clients: ClientsConfig = ClientsConfig()
     keys: KeysConfig = KeysConfig()
-    scheme: SchemeConfig = Field(default_factory=SchemeConfig)
-    model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     store: StoreConfig = StoreConfig()
     augment: AugmentConfig = AugmentConfig()
+
+
+class SimulationConfig(ExperimentConfig):
+    """Everything `dkjax simulate` needs to know."""
+
+    data: DataConfig
+    scheme: SchemeConfig = Field(default_factory=SchemeConfig)
+    model: ModelConfig = ModelConfig()
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
 
     @pydantic.field_validator("arms", mode="before")

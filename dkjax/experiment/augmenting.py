@@ -44,19 +44,19 @@ def augmented(client: Client, round_number: int, config: AugmentConfig, seed: in
     return dataclasses.replace(client, records=room.records)
 
 
-def augmenting(hand_over: Uploader, config: AugmentConfig, seed: int) -> Uploader:
-    """Let clients augment their images before they hand them over.
+def augmenting(uploader: Uploader, config: AugmentConfig, seed: int) -> Uploader:
+    """Let clients augment their images before they upload them.
 
     Args:
-        hand_over: how they hand them over.
+        uploader: how they upload them.
         config: what is done to them; freshly in every round, and the same in every arm.
         seed: of a run.
 
     Returns:
-        A function like `hand_over`.
+        A function like `uploader`.
     """
 
-    def changed(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
-        return hand_over(augmented(client, round_number, config, seed), round_number, scheme, image_keys)
+    def upload(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
+        return uploader(augmented(client, round_number, config, seed), round_number, scheme, image_keys)
 
-    return changed
+    return upload

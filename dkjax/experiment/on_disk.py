@@ -8,22 +8,20 @@ import jax
 from dkjax.cipher import Scheme
 from dkjax.cipher.chunks import keys_of
 from dkjax.client.upload import Client, Upload, Uploader, encrypt_records, upload
-from dkjax.config import ArmConfig, KeysConfig, SimulationConfig
+from dkjax.config import ExperimentConfig, KeysConfig
 from dkjax.dkds import layout, open_data_set, open_writer
 from dkjax.dkds.manifest import describe
-from dkjax.experiment.arms import KEY_SHARING
+from dkjax.experiment.arms.kind import Arm
 from dkjax.keys import require_live
 from dkjax.runtime.processes import leader_does
 from dkjax.sources.source import take
 
 
-def upload_to(
-    folder: Path, config: SimulationConfig, arm: ArmConfig, run: int, class_names: tuple[str, ...]
-) -> Uploader:
-    """Return how clients hand over encrypted data sets `CLIENT-round-N.dkds` in a folder.
+def upload_to(folder: Path, config: ExperimentConfig, arm: Arm, run: int, class_names: tuple[str, ...]) -> Uploader:
+    """Return how clients upload encrypted data sets `CLIENT-round-N.dkds` to a folder.
 
     Args:
-        folder: where they go.
+        folder: where they are written.
         config: the size of a shard, and where the keys come from; reproducible ones give the same data sets again.
         arm: which arm.
         run: which repetition of it.
@@ -38,10 +36,12 @@ def upload_to(
           (`test_on_disk.py::test_the_same_records_as_in_memory`).
     """
 
-    def hand_over(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
+    def write_upload(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
         if scheme is None or image_keys is None:
             return upload(client, round_number, scheme, image_keys)  # a data set is always encrypted
         require_live(image_keys)
+        key_sharing = arm.kind.key_sharing
+        assert key_sharing != "none"  # the kind encrypts
         image_shape = client.records["image"].shape[1:]
         path = folder / f"{client.name}-round-{round_number}{layout.SUFFIX}"
         description = describe(
@@ -49,7 +49,7 @@ def upload_to(
             image_shape,
             class_names,
             keys=config.keys.mode,
-            key_sharing=KEY_SHARING[arm.kind],
+            key_sharing=key_sharing,
             prng=config.keys.prng,
         )
 
@@ -73,7 +73,7 @@ def upload_to(
         leader_does(write)
         return Upload(client.name, round_number, open_data_set(path).pool)
 
-    return hand_over
+    return write_upload
 
 
 def _seed(keys: KeysConfig, run: int, name: str) -> bytes | None:

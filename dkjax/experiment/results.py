@@ -7,26 +7,23 @@ import numpy as np
 
 from dkjax.cipher import Scheme, key_space_bits
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
-from dkjax.config import ArmConfig, SimulationConfig
-from dkjax.experiment.arms import KEY_SHARING
+from dkjax.experiment.arms.kind import Arm
 from dkjax.experiment.shared_setup import SharedSetup
 
 
-def arm_summary(
-    config: SimulationConfig, arm: ArmConfig, setting: SharedSetup, runs: list[dict[str, Any]]
-) -> dict[str, Any]:
+def arm_summary(arm: Arm, image_shape: tuple[int, int, int], prng: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Say what came of an arm, over its runs.
 
     Args:
-        config: what was run.
         arm: which arm.
-        setting: what all arms have in common.
+        image_shape: `(H, W, C)`.
+        prng: of the keys.
         runs: what each run wrote to its `result.json`.
 
     Returns:
         The arm's entry in `results.json`.
     """
-    scheme = setting.schemes[arm.name]
+    scheme = arm.scheme
     views = runs[0]["test_accuracy"]
     ssims = [run["ssim"] for run in runs]
     return {
@@ -34,11 +31,9 @@ def arm_summary(
         "scheme": None if scheme is None else scheme.name,
         "fixed_blocks": None if scheme is None else _fixed(scheme, BlockScrambling),
         "fixed_pixels": None if scheme is None else _fixed(scheme, PixelPermutation),
-        "keys": KEY_SHARING[arm.kind],
+        "keys": arm.kind.key_sharing,
         "adapt_embedding": arm.adapt_embedding,
-        "key_space_bits": None
-        if scheme is None
-        else key_space_bits(scheme, setting.image_shape, prng=config.keys.prng),
+        "key_space_bits": None if scheme is None else key_space_bits(scheme, image_shape, prng=prng),
         "test_accuracy": {view: _spread([run["test_accuracy"][view] for run in runs]) for view in views},
         "ssim": None if None in ssims else statistics.fmean(ssims),
         "upload_bytes": runs[0]["upload_bytes"],
@@ -59,21 +54,21 @@ def _spread(values: list[float]) -> dict[str, Any]:
     return {"mean": statistics.fmean(values), "std": std, "runs": values}
 
 
-def data_summary(setting: SharedSetup) -> dict[str, Any]:
-    """Say which images there were, and how they lay with the clients."""
-    num_classes = len(setting.class_names)
+def data_summary(setup: SharedSetup) -> dict[str, Any]:
+    """Say which images there were, and how they were partitioned among the clients."""
+    num_classes = len(setup.class_names)
     return {
-        "image_shape": list(setting.image_shape),
-        "class_names": list(setting.class_names),
-        "train_images": sum(len(client.records["label"]) for client in setting.clients),
-        "test_images": len(setting.test["label"]),
-        "skipped": setting.skipped,
+        "image_shape": list(setup.image_shape),
+        "class_names": list(setup.class_names),
+        "train_images": setup.num_records,
+        "test_images": len(setup.test["label"]),
+        "skipped": setup.skipped,
         "clients": [
             {
                 "name": client.name,
                 "images": len(client.records["label"]),
                 "images_per_class": np.bincount(client.records["label"], minlength=num_classes).tolist(),
             }
-            for client in setting.clients
+            for client in setup.clients
         ],
     }

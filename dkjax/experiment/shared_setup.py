@@ -1,16 +1,18 @@
 """What all arms of a simulation have in common: who holds which images, and the schemes that have to fit them."""
 
 import dataclasses
+from collections.abc import Mapping
 
-from dkjax.cipher import Scheme
 from dkjax.cipher.blocks import block_shape
 from dkjax.client.from_config import make_scheme
 from dkjax.client.rand_augment import check_channels
 from dkjax.client.upload import Client
-from dkjax.config import ArmConfig, AugmentConfig, DataConfig, SimulationConfig
-from dkjax.errors import ConfigError, DataError
+from dkjax.config import ArmConfig, AugmentConfig, DataConfig, ExperimentConfig, SimulationConfig
+from dkjax.errors import ConfigError
+from dkjax.experiment.arms.kind import Arm
+from dkjax.experiment.arms.registry import arm_kind
 from dkjax.prng import check_prng
-from dkjax.server.state import weights_of
+from dkjax.server.received import weights_of
 from dkjax.sources import Records, Source, read_all
 from dkjax.sources.open import Split, open_configured
 from dkjax.sources.partition import partition
@@ -23,11 +25,11 @@ class SharedSetup:
     """What all arms have in common.
 
     Attributes:
-        clients: who holds which images, of `image_shape` or, where they are enlarged when they are needed, smaller.
+        clients: who holds which images, of `image_shape` or, where they are upscaled when they are needed, smaller.
         test: the plain test images, likewise.
         class_names: by label.
         image_shape: `(H, W, C)`.
-        schemes: by the arm's name; None for plain images.
+        arms: the lines of the comparison.
         skipped: how many records could not be read.
     """
 
@@ -35,8 +37,13 @@ class SharedSetup:
     test: Records
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
-    schemes: dict[str, Scheme | None]
+    arms: tuple[Arm, ...]
     skipped: int
+
+    @property
+    def num_records(self) -> int:
+        """How many training images there are."""
+        return sum(len(client.records["label"]) for client in self.clients)
 
 
 def prepare(config: SimulationConfig, observer: Observer) -> SharedSetup:
@@ -54,30 +61,38 @@ def prepare(config: SimulationConfig, observer: Observer) -> SharedSetup:
             fit the clients, or the keys' PRNG is refused.
         DataError: images are missing or damaged, or a client would have none.
     """
-    check_prng(config.keys.prng)
     observer.reading(config.data.source)
     sources: dict[Split, Source] = {
         "train": open_configured(config.data, "train"),
         "test": open_configured(config.data, "test"),
     }
     image_shape = sources["train"].image_shape
+    arms = tuple(_arm(config, arm, image_shape) for arm in config.arms)
+    _check_patches(config, image_shape)
     if encrypts_on_devices(config) and config.augment == AugmentConfig():
         sources = {split: _as_they_come(config.data, split, source) for split, source in sources.items()}
+    return dataclasses.replace(deal_out(sources, config, arms, observer), image_shape=image_shape)
+
+
+def deal_out(
+    sources: Mapping[Split, Source],
+    config: ExperimentConfig,
+    arms: tuple[Arm, ...],
+    observer: Observer,
+) -> SharedSetup:
+    """Read the images, and partition the training images among clients; arguments and errors as for `prepare`."""
+    check_prng(config.keys.prng)
+    image_shape = sources["train"].image_shape
     if config.augment.rand_augment is not None:
         check_channels(image_shape[2])
-    arm_schemes = {arm.name: _scheme(config, arm, image_shape) for arm in config.arms}
-    _check_patches(config, image_shape)
     records: dict[str, Records] = {}
     for split, source in sources.items():
         records[split] = read_all(source)
         for skipped in source.skipped:
             observer.skipped(skipped.name, skipped.reason)
-        if not len(records[split]["label"]):
-            raise DataError(f"{config.data.source} has no readable {split} image: see the list of skipped files")
-    labels = records["train"]["label"]
     parts = partition(
         config.clients.partition,
-        labels,
+        records["train"]["label"],
         config.clients.count,
         alpha=config.clients.alpha,
         shards_per_client=config.clients.shards_per_client,
@@ -92,18 +107,18 @@ def prepare(config: SimulationConfig, observer: Observer) -> SharedSetup:
         test=records["test"],
         class_names=sources["train"].class_names,
         image_shape=image_shape,
-        schemes=arm_schemes,
+        arms=arms,
         skipped=sum(len(source.skipped) for source in sources.values()),
     )
 
 
-def encrypts_on_devices(config: SimulationConfig) -> bool:
-    """Say whether images are enlarged and encrypted on the devices, whenever a step needs them."""
+def encrypts_on_devices(config: ExperimentConfig) -> bool:
+    """Say whether images are upscaled and encrypted on the devices, whenever a step needs them."""
     return config.train.input == "device" and not config.store.on_disk
 
 
 def _as_they_come(config: DataConfig, split: Split, resized: Source) -> Source:
-    """Open a source without resizing, if its images are smaller than they are wanted; they are enlarged later."""
+    """Open a source without resizing, if its images are smaller than they are wanted; they are upscaled later."""
     try:
         source = open_configured(config.model_copy(update={"image_size": None}), split)
     except ConfigError:
@@ -112,12 +127,13 @@ def _as_they_come(config: DataConfig, split: Split, resized: Source) -> Source:
     return source if height <= resized.image_shape[0] and width <= resized.image_shape[1] else resized
 
 
-def _scheme(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, int]) -> Scheme | None:
+def _arm(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, int]) -> Arm:
     block_shape(image_shape, config.scheme.block_size)
-    if arm.kind == "plain":
-        return None
-    own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
-    return make_scheme(config.scheme.model_copy(update=own), image_shape)
+    kind, scheme = arm_kind(arm.kind), None
+    if kind.encrypted:
+        own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
+        scheme = make_scheme(config.scheme.model_copy(update=own), image_shape)
+    return Arm(arm.name, kind, scheme, arm.adapt_embedding)
 
 
 def _check_patches(config: SimulationConfig, image_shape: tuple[int, int, int]) -> None:

@@ -56,6 +56,26 @@ class Model:
 
     It holds no array, is hashable, and may be a static argument or a closure of a jitted function. Made by
     `vit`; `dataclasses.replace` gives a changed one, checked again.
+
+    Attributes:
+        width: of the embedding, D.
+        depth: how many encoder blocks.
+        mlp_dim: hidden width of the MLP.
+        heads: of attention; they divide the width.
+        patch_size: side M of a patch in pixels.
+        num_classes: length of the logits.
+        pool: "token" reads the class token; "mean" averages the patch tokens and has no class token.
+        dropout: rate after the position embedding, inside the MLP, and on the output of MLP and attention.
+        stochastic_depth: rate at which the last block's residual branches are dropped, one draw a sample and
+            branch; it grows linearly from 0 at the first block, so that it does nothing to a single block.
+        patch_dropout: share of the patches, rounded down, that an image is trained without, other ones at every step;
+            it needs no picture to be seen in them, and makes steps shorter (arXiv 2208.07220).
+        gelu: "tanh" for Google's weights, "exact" for those trained in PyTorch.
+        layer_norm_epsilon: added to the variance in layer norms; 1e-6 for all but Hugging Face's conversions.
+        dtype: what the matrix products compute in. Parameters, softmax, the statistics of the layer norms, and
+            all that follows the encoder stay in float32.
+        remat: whether a block's activations are computed again for the gradient instead of being kept: a third more
+            work, and memory for one block instead of all.
     """
 
     width: int
@@ -145,52 +165,20 @@ class Model:
         return cast(jax.Array, logits)
 
 
-def vit(
-    variant: str = "Ti",
-    *,
-    patch_size: int = 16,
-    num_classes: int = 10,
-    width: int | None = None,
-    depth: int | None = None,
-    mlp_dim: int | None = None,
-    heads: int | None = None,
-    pool: Literal["token", "mean"] = "token",
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    patch_dropout: float = 0.0,
-    gelu: Literal["tanh", "exact"] = "tanh",
-    layer_norm_epsilon: float = LAYER_NORM_EPSILON,
-    dtype: Literal["float32", "bfloat16"] = "float32",
-    remat: bool = False,
-) -> Model:
+def vit(variant: str = "Ti", *, patch_size: int = 16, num_classes: int = 10, **settings: Any) -> Model:
     """Describe a Vision Transformer.
 
     Args:
         variant: a name of `VARIANTS`, which sets width, depth, mlp_dim and heads.
         patch_size: side M of a patch in pixels; equal to the cipher's block size.
         num_classes: length of the logits.
-        width: replaces the variant's embedding width D.
-        depth: replaces the variant's number of encoder blocks.
-        mlp_dim: replaces the variant's hidden width of the MLP.
-        heads: replaces the variant's number of attention heads; divides the width.
-        pool: "token" reads the class token; "mean" averages the patch tokens and has no class token.
-        dropout: rate after the position embedding, inside the MLP, and on the output of MLP and attention.
-        stochastic_depth: rate at which the last block's residual branches are dropped, one draw a sample and
-            branch; it grows linearly from 0 at the first block, so that it does nothing to a single block.
-        patch_dropout: share of the patches, rounded down, that an image is trained without, other ones at every step;
-            it needs no picture to be seen in them, and makes steps shorter (arXiv 2208.07220).
-        gelu: "tanh" for Google's weights, "exact" for those trained in PyTorch.
-        layer_norm_epsilon: added to the variance in layer norms; 1e-6 for all but Hugging Face's conversions.
-        dtype: what the matrix products compute in. Parameters, softmax, the statistics of the layer norms, and
-            all that follows the encoder stay in float32.
-        remat: whether a block's activations are computed again for the gradient instead of being kept: a third more
-            work, and memory for one block instead of all.
+        **settings: further fields of `Model`; None leaves what the variant or the default says.
 
     Returns:
         The model, with `init(prng_key, image_shape)` and `apply(params, images, *, dropout_key=None)`.
 
     Raises:
-        ConfigError: the variant is unknown, or the settings do not fit together.
+        ConfigError: the variant or a setting is unknown, or the settings do not fit together.
 
     Example:
         >>> model = vit("mu", patch_size=4, num_classes=3)
@@ -200,21 +188,11 @@ def vit(
     """
     if variant not in VARIANTS:
         raise ConfigError(_unknown_variant(variant))
-    overrides = {"width": width, "depth": depth, "mlp_dim": mlp_dim, "heads": heads}
-    sizes = VARIANTS[variant]._replace(**{name: size for name, size in overrides.items() if size is not None})
-    return Model(
-        *sizes,
-        patch_size=patch_size,
-        num_classes=num_classes,
-        pool=pool,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        patch_dropout=patch_dropout,
-        gelu=gelu,
-        layer_norm_epsilon=layer_norm_epsilon,
-        dtype=dtype,
-        remat=remat,
-    )
+    known = [field.name for field in dataclasses.fields(Model)]
+    if unknown := sorted(settings.keys() - set(known)):
+        raise ConfigError(f"a ViT has no setting {unknown[0]!r}: known are {', '.join(known)}")
+    given = {name: value for name, value in settings.items() if value is not None}
+    return Model(**VARIANTS[variant]._asdict() | given, patch_size=patch_size, num_classes=num_classes)
 
 
 class _VisionTransformer(nn.Module):

@@ -36,7 +36,7 @@ def print_training(results: dict[str, Any]) -> None:
 
 
 def print_accuracy(measured: dict[str, Any]) -> None:
-    """Print what `dkjax.server.run.evaluate_workdir` returned."""
+    """Print what `dkjax.server.evaluate.evaluate_workdir` returned."""
     console = _console()
     for one in measured["test_sets"]:
         console.print(f"{one['name']}: {one['accuracy']:.1%} of {one['images']:,} images")

@@ -5,9 +5,15 @@ from collections.abc import Sequence
 from itertools import pairwise, zip_longest
 from pathlib import Path
 
+import jax
+
 from dkjax.client.upload import Upload
 from dkjax.dkds import EncryptedDataSet
+from dkjax.dkds.verify import require_whole
 from dkjax.errors import DataError
+from dkjax.runtime.processes import run_on_all
+from dkjax.sources import Source
+from dkjax.train.observer import Observer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Merged:
 
     @property
     def uploads(self) -> tuple[Upload, ...]:
-        """What a server receives: one upload for each data set, where it lies."""
+        """What a server receives: one upload for each data set, mapped from its files."""
         return tuple(Upload(data_set.manifest.client, 1, data_set.pool) for data_set in self.data_sets)
 
 
@@ -36,14 +42,16 @@ def merge(data_sets: Sequence[EncryptedDataSet]) -> Merged:
     """Merge data sets; nothing is read or copied.
 
     Args:
-        data_sets: at least one, in any order.
+        data_sets: in any order.
 
     Returns:
         The data sets as one.
 
     Raises:
-        DataError: one is given twice, or two of them differ in classes, image shape or block size.
+        DataError: there is none, one is given twice, or two of them differ in classes, image shape or block size.
     """
+    if not data_sets:
+        raise DataError("there is nothing to train on: give at least one encrypted data set, NAME.dkds")
     ordered = sorted(data_sets, key=lambda one: (one.manifest.client, one.manifest.part.index, one.manifest.id))
     first = ordered[0]
     block_size = block_size_of(first)
@@ -59,6 +67,17 @@ def merge(data_sets: Sequence[EncryptedDataSet]) -> Merged:
                 "ViT needs one size, so let the clients encrypt alike"
             )
     return Merged(tuple(ordered), first.image_shape, first.class_names, block_size)
+
+
+def require_all_whole(sources: Sequence[Source], observer: Observer) -> None:
+    """Check every byte of the encrypted data sets among sources, each once; several processes divide the work.
+
+    Raises:
+        DamagedDataSetError: one of them is damaged.
+    """
+    by_id = {source.manifest.id: source.path for source in sources if isinstance(source, EncryptedDataSet)}
+    own = list(by_id.values())[jax.process_index() :: jax.process_count()]
+    run_on_all(lambda: require_whole(own, observer.verifying) if own else None)
 
 
 def block_size_of(data_set: EncryptedDataSet) -> int:

@@ -80,11 +80,11 @@ def open_test_sets(
     """
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{repeated[0]} is given twice as a test set")
-    held_out = tuple(TestSet(name, _open(name, image_shape, data, whole)) for name in names)
-    for one in held_out:
+    test_sets = tuple(TestSet(name, _open(name, image_shape, data, whole)) for name in names)
+    for one in test_sets:
         check_classes(one.source.class_names, one.name, class_names, "the model")
         check_shape(one.source.image_shape, one.name, image_shape, "the model")
-    return held_out
+    return test_sets
 
 
 def _open(name: str, image_shape: tuple[int, int, int], data: ServerDataConfig, whole: bool) -> Source:

@@ -1,4 +1,4 @@
-"""Checkpoints of a training under way: stopped or killed at any step, it goes on as if nothing had happened."""
+"""Checkpoints of a training under way: stopped or killed at any step, it resumes to the same result, bit for bit."""
 
 import contextlib
 import dataclasses
@@ -29,18 +29,18 @@ _WRITTEN_LAST = {_CHECKSUMS, "_CHECKPOINT_METADATA", "commit_success.txt"}
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """What a training has told so far. Beside the state, the rest of it depends on nothing else that changes.
+    """What a training has reported so far. With the state, it is all that the rest of the training depends on.
 
     Attributes:
         curve: what each evaluation found: `step`, `epoch` and `test_accuracy` by the name of the test set.
         last: the last report.
-        unreported: metrics of the steps since then.
+        pending: metrics of the steps since the last report.
         log_bytes: the length of `metrics.jsonl`.
     """
 
     curve: tuple[dict[str, Any], ...] = ()
     last: Progress | None = None
-    unreported: tuple[Metrics, ...] = ()
+    pending: tuple[Metrics, ...] = ()
     log_bytes: int = 0
 
 
@@ -66,7 +66,7 @@ def _damage_is_a_data_error(function: Callable[_Arguments, _Result]) -> Callable
 class Checkpoints:
     """The checkpoints of one training, in a folder with one sub-folder for each, named by its step.
 
-    Orbax writes them while training goes on; one appears whole or not at all. The newest few are kept and, if it is
+    Orbax writes them while training continues; one appears whole or not at all. The newest few are kept and, if it is
     asked for, the one with the best accuracy on the first test set.
 
     Args:
@@ -83,7 +83,7 @@ class Checkpoints:
           (`test_checkpoints.py::test_stopped_anywhere_is_the_same_to_the_bit`, `::test_killed_anywhere`).
         - a checkpoint that is not, to the bit, what was written is not used
           (`test_checkpoints.py::test_damaged_checkpoints_are_passed_over`).
-        - it may go on with other devices, in the same order (`test_checkpoints.py::test_on_another_number_of_devices`).
+        - it may resume on other devices, in the same order (`test_checkpoints.py::test_on_another_number_of_devices`).
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Checkpoints:
             like: shapes and dtypes of the state, and where it is put, whatever devices it was saved from.
 
         Returns:
-            Where to go on; None if there is nothing to go on from.
+            The state and the history to resume from; None if there is no checkpoint.
 
         Raises:
             ConfigError: a checkpoint belongs to another training.
@@ -178,7 +178,7 @@ class Checkpoints:
     def _save(self, step: int, state: TrainState, history: History) -> None:
         import orbax.checkpoint as ocp
 
-        # The same state may have been kept before it was evaluated; then it is evaluated again when training goes on.
+        # The same state may have been kept before it was evaluated; then it is evaluated again when training resumes.
         if step in self._manager.all_steps():
             return
         accuracies = [(next(iter(point["test_accuracy"].values()), 0.0), point["step"]) for point in history.curve]
@@ -188,9 +188,9 @@ class Checkpoints:
             self._manager.wait_until_finished()
         leader_does(lambda: require_room(self._folder, state))
         self._saving = step
-        told = {"run": self._run, "step": step, **dataclasses.asdict(history)}
-        told["unreported"] = [{name: float(value) for name, value in one.items()} for one in history.unreported]
-        args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), history=ocp.args.JsonSave(told))
+        saved = {"run": self._run, "step": step, **dataclasses.asdict(history)}
+        saved["pending"] = [{name: float(value) for name, value in one.items()} for one in history.pending]
+        args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), history=ocp.args.JsonSave(saved))
         with full_disk_is_an_os_error():
             self._manager.save(step, args=args, force=True)
 
@@ -199,14 +199,16 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            told = checkpointer.restore(path, ocp.args.Composite(history=ocp.args.JsonRestore()))["history"]
-            if told["run"] != self._run:
+            saved = checkpointer.restore(path, ocp.args.Composite(history=ocp.args.JsonRestore()))["history"]
+            if "pending" not in saved:
+                raise DataError("another version of dkjax wrote it")
+            if saved["run"] != self._run:
                 raise ConfigError(f"the checkpoint {path} is of another training: choose another --workdir")
             restore = ocp.args.PyTreeRestore(like, ocp.checkpoint_utils.construct_restore_args(like))
             state = checkpointer.restore(path, ocp.args.Composite(state=restore))["state"]
-        unreported = [{name: np.float32(value) for name, value in one.items()} for one in told["unreported"]]
-        last = None if told["last"] is None else Progress(**told["last"])
-        return state, History(tuple(told["curve"]), last, tuple(unreported), told["log_bytes"])
+        pending = [{name: np.float32(value) for name, value in one.items()} for one in saved["pending"]]
+        last = None if saved["last"] is None else Progress(**saved["last"])
+        return state, History(tuple(saved["curve"]), last, tuple(pending), saved["log_bytes"])
 
     def _steps(self) -> list[int]:
         """Steps of all finished checkpoints, the newest first."""
@@ -252,7 +254,7 @@ class Checkpoints:
 class NoCheckpoints(Checkpoints):
     """For a training that cannot be gone on with, as what it trains on cannot be had again: it only stops."""
 
-    def __init__(self, stop_asked: Callable[[], bool]) -> None:
+    def __init__(self, stop_asked: Callable[[], bool] = lambda: False) -> None:
         super().__init__(Path(), {}, every=0, keep=1, stop_asked=stop_asked)
 
     def newest(self, like: TrainState) -> None:

@@ -27,8 +27,8 @@ from dkjax.train.step import Metrics, make_eval_step, make_train_step
 from dkjax.train.throughput import Throughput
 
 _IN_FLIGHT = 2
-"""Steps that the devices may have in hand. More would gain nothing: they wait for no step, and a step for no batch, as
-long as one is ready. On CPUs of several processes many would lock each other out."""
+"""Steps dispatched ahead of completion. Two keep the devices busy; more only use memory, and can deadlock collectives
+on CPUs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Trainer:
         total_steps: steps of a whole training, over all rounds.
         train_step: as `make_train_step` builds it.
         eval_step: as `make_eval_step` builds it.
-        learning_rate: by step.
+        learning_rate: by step; None where the optimizer is the caller's.
         flops_per_image: floating point operations that the network takes to learn from one image; None where nobody
             knows how many the devices could do.
     """
@@ -55,7 +55,7 @@ class Trainer:
     total_steps: int
     train_step: Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]
     eval_step: Callable[[Any, Batch], jax.Array]
-    learning_rate: optax.Schedule
+    learning_rate: optax.Schedule | None
     flops_per_image: float | None = None
 
     def start(self, params: Any) -> TrainState:
@@ -63,7 +63,7 @@ class Trainer:
         return initial_state(params, self.tx, self.mesh)
 
     def state_like(self, params: Any) -> TrainState:
-        """Return shapes, dtypes and places of the state, from parameters or their shapes; nothing is computed."""
+        """Return shapes, dtypes and shardings of the state, from parameters or their shapes; nothing is computed."""
         like = state_like(params, self.tx)
         return jax.tree.map(
             lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
@@ -85,6 +85,7 @@ def make_trainer(
     num_records: int,
     devices: Sequence[jax.Device] | None = None,
     image_shape: tuple[int, int, int] | None = None,
+    tx: optax.GradientTransformation | None = None,
 ) -> Trainer:
     """Set up training.
 
@@ -94,6 +95,7 @@ def make_trainer(
         num_records: images in an epoch; what all clients together upload in one round.
         devices: to train on; by default all there are.
         image_shape: `(H, W, C)`, for the utilisation of the devices to be measured.
+        tx: the optimizer; by default the one that the settings describe.
 
     Returns:
         The trainer; nothing is compiled before its first step.
@@ -103,7 +105,8 @@ def make_trainer(
     """
     mesh = train_mesh(config.batch_size, devices, fsdp=config.fsdp, accumulate=config.accumulate)
     total_steps = max(1, config.epochs * num_records // config.batch_size)
-    tx = optimizer(config, total_steps)
+    own = tx
+    tx = optimizer(config, total_steps) if own is None else own
     return Trainer(
         config=config,
         model=model,
@@ -112,7 +115,7 @@ def make_trainer(
         total_steps=total_steps,
         train_step=make_train_step(model, tx, config, mesh),
         eval_step=make_eval_step(model, mesh),
-        learning_rate=schedule(config, total_steps),
+        learning_rate=schedule(config, total_steps) if own is None else None,
         flops_per_image=flops_per_image(model, image_shape)
         if image_shape and accelerator_of(mesh.devices.flat[0])
         else None,
@@ -127,8 +130,8 @@ def train(
     steps: range,
     prng_key: jax.Array,
     report: Callable[[Progress], None] = lambda progress: None,
-    unreported: Sequence[Metrics] = (),
-    after_step: Callable[[int, TrainState, Sequence[Metrics]], None] = lambda step, state, unreported: None,
+    pending: Sequence[Metrics] = (),
+    after_step: Callable[[int, TrainState, Sequence[Metrics]], None] = lambda step, state, pending: None,
     before_step: Callable[[int, TrainState], None] = lambda step, state: None,
 ) -> TrainState:
     """Take some training steps.
@@ -138,15 +141,15 @@ def train(
 
     Args:
         trainer: from `make_trainer`.
-        state: where training stands; it is given up.
+        state: the state before the first of these steps; it is donated.
         records: what to train on.
         order: which records a step sees, from `dkjax.input.order`, `config.batch_size` of them.
         steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
         prng_key: the root of the dropout keys.
         report: called every `config.log_every` steps and after the last.
-        unreported: metrics of the steps right before `steps` that no report has told of; they count in the first.
+        pending: metrics of the steps right before `steps` that are in no report yet; they count in the first.
         after_step: called after every step, and after its report if there is one, with the number of steps taken so
-            far, the state, which the next step gives up, and the metrics since the last report. What it raises ends
+            far, the state, which the next step donates, and the metrics since the last report. What it raises ends
             the training.
         before_step: called before every step with the number of steps taken so far and the state.
 
@@ -157,17 +160,17 @@ def train(
         NonFiniteLossError: with the step whose loss was infinite or not a number.
         DataError: there are no records.
     """
-    pending = list(unreported)
-    meter = Throughput(trainer.config.batch_size, trainer.flops_per_image, trainer.mesh)
+    pending = [*pending]
+    throughput = Throughput(trainer.config.batch_size, trainer.flops_per_image, trainer.mesh)
     batches = training_batches(records, order, steps, batch_sharding(trainer.mesh))
     with contextlib.closing(batches):
         for step in steps:
             before_step(step, state)
-            with meter.waiting():
+            with throughput.waiting():
                 batch = next(batches)
             state, metrics = trainer.train_step(state, batch, prng_key)
             pending.append(metrics)
-            meter.step_taken()
+            throughput.step_taken()
             if len(pending) > _IN_FLIGHT:
                 jax.block_until_ready(pending[-1 - _IN_FLIGHT])
             if len(pending) == trainer.config.log_every or step == steps[-1]:
@@ -178,8 +181,8 @@ def train(
                         total_steps=trainer.total_steps,
                         loss=_mean(finite, "loss"),
                         accuracy=_mean(finite, "accuracy"),
-                        learning_rate=float(trainer.learning_rate(step)),
-                        **meter.read(),
+                        learning_rate=None if trainer.learning_rate is None else float(trainer.learning_rate(step)),
+                        **throughput.read(),
                     )
                 )
                 pending = []
@@ -198,11 +201,11 @@ def evaluate(
     Args:
         trainer: from `make_trainer`.
         params: the model's parameters.
-        test_views: the test set as it is seen in different ways, by name.
+        test_views: what to evaluate on, by name.
         after_batch: called after every batch; what it raises ends the evaluation.
 
     Returns:
-        The share of images named rightly, 0 to 1, by name.
+        The share of images classified correctly, 0 to 1, by name.
     """
     return {
         name: int(count_correct(trainer, params, records, after_batch).sum()) / len(records)
@@ -213,7 +216,7 @@ def evaluate(
 def count_correct(
     trainer: Trainer, params: Any, records: Indexed | DeviceResident, after_batch: Callable[[], None] = lambda: None
 ) -> np.ndarray:
-    """Count the images of each class that the model names rightly; every image counts once.
+    """Count the images of each class that the model classifies correctly; every image counts once.
 
     Args:
         trainer: from `make_trainer`.

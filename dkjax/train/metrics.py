@@ -1,4 +1,4 @@
-"""What a training run tells about itself while it goes on."""
+"""Metrics of a training run, while it runs."""
 
 import dataclasses
 import json
@@ -12,27 +12,27 @@ from dkjax.errors import MissingPackageError
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Where training stands.
+    """A report on a training under way.
 
     Attributes:
         step: steps taken so far.
         total_steps: steps there will be.
         loss: mean loss over the steps since the last report.
         accuracy: mean accuracy on the training batches since the last report, 0 to 1.
-        learning_rate: at this step.
+        learning_rate: at this step; None where the optimizer is the caller's.
         images_per_second: since the last report.
         input_wait: share of the time since then for which nothing could be done but wait for a batch, 0 to 1.
         model_flops_utilisation: operations that the network needs for that many images, over those that the devices
             could do at best in bfloat16; None where that is not known, as on CPUs.
-        device_memory_bytes: the most that a device of this process has had in use; None where it does not say.
-        host_memory_bytes: the most that this process has had.
+        device_memory_bytes: peak memory in use, the highest of this process's devices; None where they do not say.
+        host_memory_bytes: peak memory of this process.
     """
 
     step: int
     total_steps: int
     loss: float
     accuracy: float
-    learning_rate: float
+    learning_rate: float | None
     images_per_second: float
     input_wait: float
     model_flops_utilisation: float | None
@@ -47,7 +47,7 @@ MEASURED = (
     "device_memory_bytes",
     "host_memory_bytes",
 )
-"""What of the progress is never the same twice: of the rest, a training that is repeated gives the same."""
+"""Measurements, which differ from run to run; a training that is repeated reports the same of all else."""
 
 
 class MetricsLog:
@@ -55,7 +55,7 @@ class MetricsLog:
 
     Args:
         path: the file; None to write nothing, for processes that are not the leader.
-        keep_bytes: go on after so many; the rest, of an unfinished run, is dropped.
+        keep_bytes: keep so many of a file that is there; the rest, of an unfinished run, is dropped.
         events: a folder for the same as TensorBoard's events; None for none.
         first_step: events of this and later steps, of an unfinished run, are dropped.
 

@@ -1,4 +1,4 @@
-"""What a simulation or a training tells about itself while it goes on. The command line makes progress bars of it."""
+"""What a simulation or a training reports while it runs; the command line shows it as progress bars."""
 
 from dkjax.train.metrics import Progress
 

@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def needed_bytes(self) -> int:
-        """Memory in use while a step runs; the next batch, already on its way, comes on top."""
+        """Memory in use while a step runs; the next batch, already in transfer, is not counted."""
         return self.argument_bytes + self.temporary_bytes + self.output_bytes + self.program_bytes
 
     @property
@@ -112,10 +112,10 @@ def plan_training(
     key = jax.eval_shape(lambda: jax.random.key(0))
     params = jax.eval_shape(lambda key: model.init(key, image_shape), key)
     state = trainer.state_like(params)
-    divided = batch_sharding(trainer.mesh)
+    sharding = batch_sharding(trainer.mesh)
     batch = {
-        "image": jax.ShapeDtypeStruct((config.batch_size, *image_shape), jnp.uint8, sharding=divided),
-        "label": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=divided),
+        "image": jax.ShapeDtypeStruct((config.batch_size, *image_shape), jnp.uint8, sharding=sharding),
+        "label": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=sharding),
     }
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(trainer.mesh))
     started = time.perf_counter()

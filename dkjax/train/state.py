@@ -38,7 +38,7 @@ def initial_state(params: Any, tx: optax.GradientTransformation, mesh: Mesh) -> 
     Args:
         params: on this process's devices or in its memory; the same in every process.
         tx: the optimizer.
-        mesh: where the state lies, as `dkjax.train.mesh.fsdp_sharding` says.
+        mesh: the devices; the sharding is that of `dkjax.train.mesh.fsdp_sharding`.
 
     Returns:
         The state before the first step.

@@ -36,12 +36,12 @@ def make_train_step(
         mesh: the devices.
 
     Returns:
-        `(state, batch, prng_key) -> (state, metrics)`. The state that goes in is given up; it lies as `initial_state`
-        puts it. The batch is divided over the devices. `prng_key` is the root of the dropout and mixup keys, the same
-        for every step. Metrics are `loss` and `accuracy`, float32[], of this batch before the update.
+        `(state, batch, prng_key) -> (state, metrics)`. The step donates its input state, which is sharded as by
+        `initial_state`. The batch is sharded over the devices. `prng_key` is the root of the dropout and mixup keys,
+        the same for every step. Metrics are `loss` and `accuracy`, float32[], of this batch before the update.
 
     Guarantees:
-        - the same on any number of devices, and whether the state is divided or not, but for the order of float32
+        - the same on any number of devices, and whether the state is sharded or not, but for the order of float32
           sums (`test_step.py::test_one_device_equals_four`, `tests/train/test_devices.py`).
         - the same with `accumulate` as without, likewise (`test_step.py::test_accumulating_is_the_same`).
     """
@@ -59,7 +59,7 @@ def make_train_step(
     gradient = jax.value_and_grad(loss_of, has_aux=True)
 
     def accumulated(params: optax.Params, batch: Batch, prng_key: jax.Array) -> Any:
-        """Average over the parts of a batch, one after the other."""
+        """Average over the micro-batches of a batch."""
 
         def add(total: Any, part: Any) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, gradient(params, *part)), None
@@ -71,7 +71,7 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Batch, prng_key: jax.Array) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(prng_key, state.step)
-        # Divided parameters are brought together once, and their gradient is divided again.
+        # Sharded parameters are gathered once, and their gradient is sharded again.
         params = jax.lax.with_sharding_constraint(state.params, replicated(mesh))
         average = gradient if config.accumulate == 1 else accumulated
         images = jax.lax.with_sharding_constraint(batch, batch_sharding(mesh))
@@ -92,7 +92,7 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
         mesh: the devices.
 
     Returns:
-        `(params, batch) -> int32[num_classes]`, the number of images of each class that the network names rightly.
+        `(params, batch) -> int32[num_classes]`, the number of images of each class that are classified correctly.
         Where `mask` is False an image does not count.
     """
 
@@ -107,7 +107,7 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
 
 
 def _parts(batch: Batch, count: int) -> Batch:
-    """Cut a batch into parts `[count, n, ...]` such that each device's share is cut and none is sent."""
+    """Cut a batch into micro-batches `[count, n, ...]` without moving rows between devices."""
 
     def cut(array: jax.Array) -> jax.Array:
         return array.reshape(-1, count, *array.shape[1:]).swapaxes(0, 1)

@@ -1,4 +1,4 @@
-"""The arms: who holds which key, for how long, and how the test images are seen."""
+"""The arms: who holds which key, for how long, and how the test images are encrypted."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ import pytest
 
 from dkjax import keys, prng
 from dkjax.cipher import Scheme, schemes
-from dkjax.client.upload import Client, Upload, encrypt_records, upload
-from dkjax.config import ARM_KINDS, ArmConfig
-from dkjax.experiment.arms import KEY_SHARING, Round, rounds_of_arm
+from dkjax.client.upload import Client, Upload, Uploader, encrypt_records, encrypted_now, upload
+from dkjax.errors import ArgumentError, ConfigError
+from dkjax.experiment.arms.kind import Arm, ArmKind, ArmTask, Round
+from dkjax.experiment.arms.registry import arm_kind, arm_kinds, kind_in_name, register_arm_kind
 from dkjax.sources.source import take
 
 PRNG = "threefry2x32"
@@ -62,22 +63,24 @@ CLIENTS = (Client("a", made_up(3, 1)), Client("b", made_up(5, 2)))
 TEST = made_up(7, 3)
 
 
-def begin(name: str, rounds: int = 1, **settings: object) -> Iterator[Round]:
-    arm = ArmConfig(name=name, **settings)
-    scheme = None if arm.kind == "plain" else SCHEME
-    return rounds_of_arm(arm, scheme, CLIENTS, TEST, keys.reproducible(4, prng=PRNG), rounds)
+def begin(name: str, rounds: int = 1, uploader: Uploader = upload, scheme: Scheme = SCHEME) -> Iterator[Round]:
+    kind = arm_kind(kind_in_name(name))
+    arm = Arm(name, kind, scheme if kind.encrypted else None)
+    ratchet = keys.reproducible(4, prng=PRNG)
+    return kind.rounds(ArmTask(arm, CLIENTS, TEST, ratchet, rounds, uploader, encrypted_now, None, "all", None))
 
 
 def assert_encrypted_with(key: jax.Array, seen: np.ndarray, plain: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(encrypt_records(plain, SCHEME, key)["image"], seen)
 
 
-@pytest.mark.parametrize("kind", ARM_KINDS)
+@pytest.mark.parametrize("kind", VIEWS)
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_rounds_uploads_and_views(kind: str, rounds: int) -> None:
     arrived = list(begin(kind, rounds))
     assert len(arrived) == rounds
-    assert KEY_SHARING.keys() == VIEWS.keys()
+    assert {*arm_kinds()} == VIEWS.keys()
+    assert {*arm_kind(kind).test_views} == VIEWS[kind]
     for number, this_round in enumerate(arrived, start=1):
         assert [(sent.client, sent.round) for sent in this_round.uploads] == [("a", number), ("b", number)]
         assert this_round.test_views.keys() == (VIEWS[kind] if number == 1 else set())
@@ -91,17 +94,16 @@ def test_rounds_uploads_and_views(kind: str, rounds: int) -> None:
     assert all(this_round.adapt(params) is params for this_round in arrived)
 
 
-@pytest.mark.parametrize("kind", ARM_KINDS)
-def test_every_arm_hands_over_as_it_is_told(kind: str) -> None:
-    told: list[tuple[str, int, bool]] = []
+@pytest.mark.parametrize("kind", VIEWS)
+def test_every_arm_uploads_through_its_uploader(kind: str) -> None:
+    uploaded: list[tuple[str, int, bool]] = []
 
-    def hand_over(client: Client, number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
-        told.append((client.name, number, scheme is None))
+    def uploader(client: Client, number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
+        uploaded.append((client.name, number, scheme is None))
         return upload(client, number, scheme, image_keys)
 
-    scheme = None if kind == "plain" else SCHEME
-    list(rounds_of_arm(ArmConfig(name=kind), scheme, CLIENTS, TEST, keys.reproducible(4, prng=PRNG), 2, hand_over))
-    assert told == [(name, number, kind == "plain") for number in (1, 2) for name in ("a", "b")]
+    list(begin(kind, 2, uploader))
+    assert uploaded == [(name, number, kind == "plain") for number in (1, 2) for name in ("a", "b")]
 
 
 @pytest.mark.parametrize(
@@ -174,9 +176,37 @@ def test_same_key_takes_the_clients_in_turn(given: list[Given]) -> None:
 
 def test_arms_of_one_kind_see_the_same_keys_and_fixed_positions_count() -> None:
     everything = schemes.disposable(4, fixed_blocks=4, fixed_pixels=16)
-    arm = ArmConfig(name="disposable-all-fixed")
-    (this_round,) = rounds_of_arm(arm, everything, CLIENTS, TEST, keys.reproducible(4, prng=PRNG), 1)
+    (this_round,) = begin("disposable-all-fixed", scheme=everything)
     for sent, client in zip(this_round.uploads, CLIENTS, strict=True):
         np.testing.assert_array_equal(sent.pool[:]["image"], client.records["image"])
     for one, other in zip(next(begin("disposable-x")).uploads, next(begin("disposable-y")).uploads, strict=True):
         np.testing.assert_array_equal(one.pool[:]["image"], other.pool[:]["image"])
+
+
+# The registry
+
+
+def test_a_kind_is_found_by_the_longest_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dkjax.experiment.arms.registry._registered", {})
+    assert kind_in_name("disposable-half") == "disposable"
+    assert kind_in_name("fedavg") is None
+    own = dataclasses.replace(arm_kind("plain"), name="disposable_twice")
+    register_arm_kind(own)
+    register_arm_kind(own)
+    assert arm_kind(kind_in_name("disposable_twice-1")) is own
+    assert arm_kind(kind_in_name("disposable-1")).key_sharing == "per_image"
+    with pytest.raises(ArgumentError, match="there is a kind of arm named 'plain': choose another name"):
+        register_arm_kind(dataclasses.replace(own, name="plain"))
+    with pytest.raises(ConfigError, match="there is no kind of arm 'fedavg'; known are plain, disposable"):
+        arm_kind("fedavg")
+
+
+def test_what_is_no_kind_and_no_arm() -> None:
+    rounds = arm_kind("plain").rounds
+    for given in ({}, {"rounds": rounds, "train": print}):
+        with pytest.raises(ArgumentError, match="needs either rounds or train"):
+            ArmKind("own", key_sharing="none", **given)
+    with pytest.raises(ArgumentError, match="'x' of kind disposable needs a scheme"):
+        Arm("x", arm_kind("disposable"))
+    with pytest.raises(ArgumentError, match="'x' of kind plain does not encrypt"):
+        Arm("x", arm_kind("plain"), SCHEME)

@@ -78,15 +78,15 @@ def test_a_client_without_images() -> None:
     assert image_of(Client("a", made_up(0)), 1, EVERYTHING, 0).shape == (0, 8, 8, 1)
 
 
-def test_what_is_handed_over_is_augmented() -> None:
+def test_what_is_uploaded_is_augmented() -> None:
     given: list[tuple[Client, int, Scheme | None, jax.Array | None]] = []
 
-    def hand_over(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
+    def uploader(client: Client, round_number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
         given.append((client, round_number, scheme, image_keys))
         return upload(client, round_number, None, None)
 
     scheme, image_keys = object(), object()
-    sent = augmenting(hand_over, EVERYTHING, 5)(CLIENT, 2, scheme, image_keys)
+    sent = augmenting(uploader, EVERYTHING, 5)(CLIENT, 2, scheme, image_keys)
     ((client, round_number, *rest),) = given
     assert (client.name, round_number) == ("a", 2)
     assert rest[0] is scheme and rest[1] is image_keys

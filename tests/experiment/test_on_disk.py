@@ -8,10 +8,11 @@ import pytest
 
 from dkjax import keys
 from dkjax.cipher import schemes
-from dkjax.client.upload import Client, Uploader, upload
-from dkjax.config import ArmConfig, SimulationConfig, parse_config
+from dkjax.client.upload import Client, Uploader, encrypted_now, upload
+from dkjax.config import SimulationConfig, parse_config
 from dkjax.dkds import open_data_set
-from dkjax.experiment.arms import KEY_SHARING, rounds_of_arm
+from dkjax.experiment.arms.kind import Arm, ArmTask
+from dkjax.experiment.arms.registry import arm_kind
 from dkjax.experiment.on_disk import upload_to
 
 SCHEME = schemes.disposable(4, fixed_blocks=1)
@@ -38,21 +39,23 @@ def config(kind: str, **key_settings: Any) -> SimulationConfig:
     )
 
 
-def uploads(kind: str, hand_over: Uploader, rounds: int = 1) -> list[Any]:
+def arm(kind: str) -> Arm:
+    return Arm(kind, arm_kind(kind), SCHEME if arm_kind(kind).encrypted else None)
+
+
+def uploads(kind: str, uploader: Uploader, rounds: int = 1) -> list[Any]:
     ratchet = keys.reproducible(4)
-    arm = ArmConfig(name=kind)
-    arriving = rounds_of_arm(arm, SCHEME, CLIENTS, made_up(3, 3), ratchet, rounds, hand_over)
-    return [sent for this_round in arriving for sent in this_round.uploads]
+    task = ArmTask(arm(kind), CLIENTS, made_up(3, 3), ratchet, rounds, uploader, encrypted_now, None, "all", None)
+    return [sent for this_round in arm_kind(kind).rounds(task) for sent in this_round.uploads]
 
 
-def hand_over_to(folder: Path, kind: str, run: int = 0, **key_settings: Any) -> Uploader:
-    settings = config(kind, **key_settings)
-    return upload_to(folder, settings, settings.arms[0], run, CLASSES)
+def uploader_to(folder: Path, kind: str, run: int = 0, **key_settings: Any) -> Uploader:
+    return upload_to(folder, config(kind, **key_settings), arm(kind), run, CLASSES)
 
 
 @pytest.mark.parametrize("kind", ["disposable", "client_key", "shared_key"])
 def test_the_same_records_as_in_memory(kind: str, tmp_path: Path) -> None:
-    on_disk = uploads(kind, hand_over_to(tmp_path, kind), rounds=2)
+    on_disk = uploads(kind, uploader_to(tmp_path, kind), rounds=2)
     in_memory = uploads(kind, upload, rounds=2)
     for one, other in zip(on_disk, in_memory, strict=True):
         assert (one.client, one.round, one.num_bytes) == (other.client, other.round, other.num_bytes)
@@ -65,25 +68,27 @@ def test_the_same_records_as_in_memory(kind: str, tmp_path: Path) -> None:
 
 
 def test_plain_images_stay_in_memory(tmp_path: Path) -> None:
-    hand_over = hand_over_to(tmp_path, "plain")
-    arriving = rounds_of_arm(ArmConfig(name="plain"), None, CLIENTS, made_up(3, 3), keys.reproducible(4), 1, hand_over)
-    for sent, client in zip(next(arriving).uploads, CLIENTS, strict=True):
+    for sent, client in zip(uploads("plain", uploader_to(tmp_path, "plain")), CLIENTS, strict=True):
         np.testing.assert_array_equal(sent.pool[:]["image"], client.records["image"])
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["disposable", "client_key", "shared_key"])
 def test_manifest(kind: str, tmp_path: Path) -> None:
-    uploads(kind, hand_over_to(tmp_path, kind))
+    uploads(kind, uploader_to(tmp_path, kind))
     manifest = open_data_set(tmp_path / "client-2-round-1.dkds").manifest
     assert (manifest.client, manifest.records, manifest.class_names) == ("client-2", 4, list(CLASSES))
-    assert (manifest.keys, manifest.key_sharing, manifest.prng) == ("reproducible", KEY_SHARING[kind], "chacha20")
+    assert (manifest.keys, manifest.key_sharing, manifest.prng) == (
+        "reproducible",
+        arm_kind(kind).key_sharing,
+        "chacha20",
+    )
     assert manifest.scheme.scheme() == SCHEME
     assert (manifest.image_shape, manifest.views, manifest.part.of) == ((8, 8, 1), 1, 1)
 
 
 def test_images_are_mapped(tmp_path: Path) -> None:
-    sent = uploads("disposable", hand_over_to(tmp_path, "disposable"))[0]
+    sent = uploads("disposable", uploader_to(tmp_path, "disposable"))[0]
     image = sent.pool.pieces[0]["image"]
     while image.base is not None and not isinstance(image, np.memmap):
         image = image.base
@@ -92,7 +97,7 @@ def test_images_are_mapped(tmp_path: Path) -> None:
 
 def test_ids_of_reproducible_keys_repeat_and_others_do_not(tmp_path: Path) -> None:
     def ids(name: str, run: int = 0, **key_settings: Any) -> list[str]:
-        uploads("disposable", hand_over_to(tmp_path / name, "disposable", run, **key_settings))
+        uploads("disposable", uploader_to(tmp_path / name, "disposable", run, **key_settings))
         return [open_data_set(path).manifest.id for path in sorted((tmp_path / name).iterdir())]
 
     first = ids("first")

@@ -16,6 +16,8 @@ from key_search import found_keys, spellings, watched_keys
 from dkjax.config import SimulationConfig, TrainConfig, config_hash, parse_config, resolved
 from dkjax.errors import ArgumentError, ConfigError
 from dkjax.experiment import simulation
+from dkjax.experiment.arms.kind import ArmTask
+from dkjax.experiment.arms.registry import arm_kind
 from dkjax.experiment.simulation import simulate
 from dkjax.models.pretrained import export_params, load_pretrained
 from dkjax.models.vit import vit
@@ -344,7 +346,8 @@ def test_rounds(train_on: str, tmp_path: Path) -> None:
 )
 def test_notes(arms: tuple[str, ...], rounds: int, mode: str, count: int) -> None:
     key_section = {"mode": mode, "seed": 0} if mode == "reproducible" else {"mode": mode}
-    assert len(simulation._notes(config(arms, clients={"rounds": rounds}, keys=key_section))) == count
+    settings = config(arms, clients={"rounds": rounds}, keys=key_section)
+    assert len(simulation.notes_on_keys(settings, arms)) == count
 
 
 # Augmentation
@@ -384,15 +387,16 @@ def uploads_of(settings: SimulationConfig, workdir: Path) -> list[tuple[dict[str
     """What reached the server and what it was tested on, round by round, of a simulation of one run."""
     arrived: list[tuple[dict[str, Any], dict[str, Any]]] = []
     with pytest.MonkeyPatch.context() as patch:
-        whole_rounds = simulation.rounds_of_arm
+        whole_rounds = arm_kind("plain").rounds
 
-        def rounds_of_arm(*args: Any) -> Any:
-            for this_round in whole_rounds(*args):
+        def rounds(task: ArmTask) -> Any:
+            for this_round in whole_rounds(task):
                 images = {sent.client: sent.pool[:]["image"] for sent in this_round.uploads}
                 arrived.append((images, this_round.test_views))
                 yield this_round
 
-        patch.setattr(simulation, "rounds_of_arm", rounds_of_arm)
+        spied = dataclasses.replace(arm_kind("plain"), rounds=rounds)
+        patch.setattr("dkjax.experiment.shared_setup.arm_kind", lambda name: spied)
         simulate(settings, workdir)
     return arrived
 

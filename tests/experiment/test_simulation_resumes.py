@@ -12,6 +12,7 @@ from dkjax.config import SimulationConfig
 from dkjax.errors import ConfigError, StoppedError
 from dkjax.experiment import simulation
 from dkjax.experiment.simulation import simulate
+from dkjax.train import run as training_run
 from dkjax.train.observer import Observer
 from dkjax.train.trained_model import load_trained
 
@@ -62,7 +63,7 @@ def interrupted(wanted: SimulationConfig, workdir: Path, arm: str, after: int, h
 
     observer.run_started = run_started  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulation.Profiler, "before_step", lambda self, step, state: after_step(step, state))
+        patch.setattr(training_run.Profiler, "before_step", lambda self, step, state: after_step(step, state))
         patch.setattr(simulation, "synced_stop", lambda stop_asked: lambda: asked)
         with pytest.raises(Killed if how == "killed" else StoppedError):
             simulate(wanted, workdir, observer)

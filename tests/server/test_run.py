@@ -16,7 +16,8 @@ from dkjax.dkds import layout, open_data_set
 from dkjax.errors import ConfigError, DamagedDataSetError, DataError
 from dkjax.experiment.simulation import simulate
 from dkjax.models.pretrained import export_params, load_pretrained
-from dkjax.server.run import evaluate_workdir, train_on_data_sets
+from dkjax.server.evaluate import evaluate_workdir
+from dkjax.server.run import train_on_data_sets
 from dkjax.train.observer import Observer
 from dkjax.train.trained_model import load_trained
 

@@ -19,11 +19,12 @@ from made_data_sets import digits, encrypted
 from dkjax.config import ServerConfig, parse_as
 from dkjax.errors import ConfigError, NonFiniteLossError, StoppedError
 from dkjax.server.run import train_on_data_sets
-from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints, History, placed
+from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints, History
 from dkjax.train.loop import make_trainer
 from dkjax.train.mesh import replicated, train_mesh
 from dkjax.train.metrics import MEASURED, Progress
 from dkjax.train.observer import Observer
+from dkjax.train.params import placed
 from dkjax.train.state import TrainState, initial_state
 from dkjax.train.trained_model import load_trained
 
@@ -48,7 +49,7 @@ def told(step: int, accuracy: float | None = None) -> History:
     return History(
         curve=curve,
         last=Progress(step, 100, 0.1 + step, 1 / 3, 1e-3, 7.0, 0.1, None, None, 1 << 30),
-        unreported=({"loss": np.float32(0.1), "accuracy": np.float32(1 / 3)},),
+        pending=({"loss": np.float32(0.1), "accuracy": np.float32(1 / 3)},),
         log_bytes=step,
     )
 
@@ -74,7 +75,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert jax.tree.structure(state) == jax.tree.structure(made_up(6))
     assert all(leaf.sharding.is_equivalent_to(WHOLE, leaf.ndim) for leaf in jax.tree.leaves(state))
     assert history == told(6)
-    assert history.unreported[0]["loss"].dtype == np.float32
+    assert history.pending[0]["loss"].dtype == np.float32
 
 
 def test_nothing_to_go_on_from(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from dkjax.server.fit import between_evaluations
+from dkjax.train.run import between_evaluations
 
 
 @pytest.mark.parametrize(

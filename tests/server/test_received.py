@@ -13,8 +13,10 @@ from dkjax.config import TrainConfig
 from dkjax.errors import ConfigError, DataError
 from dkjax.input.order import batch_indices, weighted_order
 from dkjax.input.record_pool import RecordPool
-from dkjax.server import state as server
-from dkjax.train.loop import Trainer, make_trainer
+from dkjax.server.received import receive, weights_of
+from dkjax.train.loop import Trainer, make_trainer, train
+
+PRNG_KEY = jax.random.key(2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +35,6 @@ class Linear:
 @pytest.fixture(scope="module")
 def trainer() -> Trainer:
     return make_trainer(TrainConfig(batch_size=8, epochs=2, log_every=2), Linear(), 16)
-
-
-def begin(trainer: Trainer, params: dict) -> server.ServerState:
-    return server.start(trainer, trainer.start(params), order_seed=1, prng_key=jax.random.key(2))
-
-
-@pytest.fixture
-def started(trainer: Trainer) -> server.ServerState:
-    return begin(trainer, trainer.model.init())
 
 
 def pool(image: np.ndarray, label: np.ndarray) -> RecordPool:
@@ -69,11 +62,12 @@ def learnable(round_number: int) -> list[Upload]:
     ]
 
 
-def test_start_leaves_the_parameters(trainer: Trainer) -> None:
+def test_training_leaves_the_parameters_it_starts_from(trainer: Trainer) -> None:
     params = trainer.model.init()
-    first = begin(trainer, params)
-    assert first.records is None
-    assert int(server.train(server.receive(first, learnable(1)), range(2)).state.step) == 2
+    received = receive(learnable(1), trainer)
+    order = received.order(trainer.config, 1)
+    state = train(trainer, trainer.start(params), received.records, order, range(2), PRNG_KEY)
+    assert int(state.step) == 2
     assert not params["kernel"].is_deleted()
     assert not params["kernel"].any()
 
@@ -82,55 +76,57 @@ def test_start_leaves_the_parameters(trainer: Trainer) -> None:
     ("keep", "labels"),
     [("all", [11, 12, 21, 22, 31, 32]), ("newest", [31, 32])],
 )
-def test_receive(keep: str, labels: list[int], started: server.ServerState) -> None:
-    stand = started
-    for number in (1, 2, 3):
-        stand = server.receive(stand, uploads(number), keep)
-    np.testing.assert_array_equal(stand.records.labels, np.repeat(labels, 4))
+def test_receive(keep: str, labels: list[int], trainer: Trainer) -> None:
+    received = first = receive(uploads(1), trainer)
+    for number in (2, 3):
+        received = receive(uploads(number), trainer, received, keep)
+    np.testing.assert_array_equal(received.records.labels, np.repeat(labels, 4))
     last = np.concatenate([sent.pool[:]["image"] for sent in uploads(3)])
-    np.testing.assert_array_equal(stand.records[len(stand.records) - 8 :]["image"], last)
-    assert started.records is None
+    np.testing.assert_array_equal(received.records[len(received.records) - 8 :]["image"], last)
+    assert len(first.records) == 8
 
 
-def test_nothing_is_copied(started: server.ServerState) -> None:
+def test_nothing_is_copied(trainer: Trainer) -> None:
     sent = [*uploads(1), *uploads(2)]
-    stand = server.receive(server.receive(started, sent[:2]), sent[2:])
-    for piece, upload in zip(stand.records.pieces, sent, strict=True):
+    received = receive(sent[2:], trainer, receive(sent[:2], trainer))
+    for piece, upload in zip(received.records.pieces, sent, strict=True):
         assert piece is upload.pool.pieces[0]
 
 
-def test_train_goes_on_and_reports(started: server.ServerState) -> None:
-    received = server.receive(started, learnable(1))
+def test_train_goes_on_and_reports(trainer: Trainer) -> None:
+    received = receive(learnable(1), trainer)
+    order = received.order(trainer.config, 1)
     reports = []
-    first = server.train(received, range(3), reports.append)
-    second = server.train(first, range(3, 4), reports.append)
-    assert int(second.state.step) == 4
+    first = train(
+        trainer, trainer.start(trainer.model.init()), received.records, order, range(3), PRNG_KEY, reports.append
+    )
+    second = train(trainer, first, received.records, order, range(3, 4), PRNG_KEY, reports.append)
+    assert int(second.step) == 4
     assert [report.step for report in reports] == [2, 3, 4]
-    assert (second.records, second.order_seed) == (received.records, 1)
 
 
-def test_nothing_received(started: server.ServerState) -> None:
+def test_nothing_received(trainer: Trainer) -> None:
     with pytest.raises(DataError, match="no client has uploaded anything"):
-        server.train(started, range(1))
+        receive([], trainer)
 
 
 # Weights
 
 
-def test_without_weights_every_record_counts_alike(started: server.ServerState) -> None:
-    received = server.receive(started, uploads(1))
-    assert server.order_of(received)(3).tolist() == batch_indices(8, 8, 1, 3).tolist()
+def test_without_weights_every_record_counts_alike(trainer: Trainer) -> None:
+    received = receive(uploads(1), trainer)
+    assert received.order(trainer.config, 1)(3).tolist() == batch_indices(8, 8, 1, 3).tolist()
 
 
 @pytest.mark.parametrize(
     ("wanted", "weights"),
     [("equal", {"client-1": 1, "client-2": 1}), ({"client-1": 3.0, "client-2": 1.0}, {"client-1": 3, "client-2": 1})],
 )
-def test_weights_count_over_all_uploads_of_a_client(wanted: Any, weights: dict, started: server.ServerState) -> None:
-    trainer = dataclasses.replace(started.trainer, config=TrainConfig(batch_size=8, client_weights=wanted))
-    received = server.receive(server.receive(dataclasses.replace(started, trainer=trainer), uploads(1)), uploads(2))
+def test_weights_count_over_all_uploads_of_a_client(wanted: Any, weights: dict, trainer: Trainer) -> None:
+    config = TrainConfig(batch_size=8, client_weights=wanted)
+    received = receive(uploads(2), trainer, receive(uploads(1), trainer))
     pieces = [("client-1", 4), ("client-2", 4)] * 2
-    assert server.order_of(received)(3).tolist() == weighted_order(pieces, weights, 8, 1)(3).tolist()
+    assert received.order(config, 1)(3).tolist() == weighted_order(pieces, weights, 8, 1)(3).tolist()
 
 
 @pytest.mark.parametrize(
@@ -142,4 +138,4 @@ def test_weights_count_over_all_uploads_of_a_client(wanted: Any, weights: dict, 
 )
 def test_weights_that_do_not_fit(wanted: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        server.weights_of(wanted, ["client-1", "client-2"])
+        weights_of(wanted, ["client-1", "client-2"])
