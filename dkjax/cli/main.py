@@ -1,11 +1,16 @@
 """The `dkjax` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
 import contextlib
+import io
 import os
 import sys
-from typing import Annotated, NoReturn
+import traceback
+from types import TracebackType
+from typing import Annotated, Any, NoReturn
 
+import click
 import typer
+from typer.core import TyperGroup
 
 import dkjax
 from dkjax.cli.bench import bench
@@ -15,15 +20,34 @@ from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
 from dkjax.cli.export import export
 from dkjax.cli.inspect import inspect
-from dkjax.cli.options import taking_several
+from dkjax.cli.options import taking_optional, taking_several
 from dkjax.cli.plan import plan
+from dkjax.cli.predict import predict
+from dkjax.cli.recipes import recipes
 from dkjax.cli.simulate import simulate
+from dkjax.cli.stop import leave_at_once_when_stopped, several_processes
 from dkjax.cli.train import train
 from dkjax.cli.verify import verify
 from dkjax.errors import StoppedError, TransportError
+from dkjax.report.console import say, show, visible
+
+
+class _Commands(TyperGroup):
+    """Commands whose usage errors show file names, as a shell's `*` gives them, without control characters."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            text = error.format_message()
+            if visible(text) == text:
+                raise
+            raise click.UsageError(visible(text), error.ctx) from None
+
 
 app = typer.Typer(
     name="dkjax",
+    cls=_Commands,
     help="Train Vision Transformers together on images encrypted with disposable keys.",
     no_args_is_help=True,
     add_completion=False,
@@ -37,15 +61,17 @@ app.command()(verify)
 app.command()(convert)
 app.command(cls=taking_several("--data", "--test"))(train)
 app.command(cls=taking_several("--data"))(evaluate)
+app.command(cls=taking_optional("--csv", "-"))(predict)
 app.command()(export)
 app.command()(plan)
+app.command()(recipes)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"dkjax {dkjax.__version__}")
+        show(f"dkjax {dkjax.__version__}")
         raise typer.Exit
 
 
@@ -63,16 +89,23 @@ def common(
 
 def main() -> None:
     """Run the command line as a process of its own."""
+    leave_at_once_when_stopped()
+    sys.excepthook = _show_traceback
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that does not know a letter gets its number.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except SystemExit as stop:
-        if stop.code == StoppedError.exit_code or (stop.code and _several_processes()):
+        if stop.code == StoppedError.exit_code or (stop.code and several_processes()):
             _leave(int(stop.code))
         raise
 
 
-def _several_processes() -> bool:
-    return "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized()
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
+        say(line)
 
 
 def _leave(code: int) -> NoReturn:
@@ -81,7 +114,7 @@ def _leave(code: int) -> NoReturn:
     What was stopped may still be computed by threads of XLA on memory of Python's: to take the interpreter apart under
     them ends in a crash now and then. Everything else has been closed on the way here.
     """
-    if _several_processes() and code != TransportError.exit_code:
+    if several_processes() and code != TransportError.exit_code:
         # The others are on their way out, too, and would take this one for dead.
         with contextlib.suppress(Exception):
             sys.modules["jax"].distributed.shutdown()

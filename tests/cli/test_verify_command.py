@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from small_data_sets import flip, header_length, offset_of, shard_of, write_small
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
-from dkjax.cli.progress import reading_bytes
 
 
 def run(*arguments: object):
@@ -87,12 +85,3 @@ def test_many_problems_are_not_all_printed(tmp_path: Path) -> None:
 
 def test_usage() -> None:
     assert run().exit_code == 2
-
-
-def test_the_bar_is_for_terminals() -> None:
-    for terminal in (False, True):
-        console = Console(force_terminal=terminal, record=True, width=100, file=None, stderr=True)
-        with reading_bytes("[a].dkds", console) as progress:
-            progress(0, 100)
-            progress(100, 100)
-        assert ("[a].dkds" in console.export_text()) == terminal
