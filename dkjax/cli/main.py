@@ -8,7 +8,6 @@ import traceback
 from types import TracebackType
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -31,6 +30,9 @@ from dkjax.cli.verify import verify
 from dkjax.errors import StoppedError, TransportError
 from dkjax.report.console import say, show, visible
 
+# Typer brings Click along in some versions, and imports it in others.
+_UsageError: Any = typer.BadParameter.__base__
+
 
 class _Commands(TyperGroup):
     """Commands whose usage errors show file names, as a shell's `*` gives them, without control characters."""
@@ -38,11 +40,11 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except click.UsageError as error:
+        except _UsageError as error:
             text = error.format_message()
             if visible(text) == text:
                 raise
-            raise click.UsageError(visible(text), error.ctx) from None
+            raise _UsageError(visible(text), error.ctx) from None
 
 
 app = typer.Typer(

@@ -68,7 +68,7 @@ def taking_optional(option: str, value: str) -> type[TyperCommand]:
 
     class Optional(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            following = [*args[1:], "--"]
+            following = [*args[1:], "--"][: len(args)]
             alone = [
                 arg == option and after != "-" and after.startswith("-")
                 for arg, after in zip(args, following, strict=True)
