@@ -85,3 +85,11 @@ def test_many_problems_are_not_all_printed(tmp_path: Path) -> None:
 
 def test_usage() -> None:
     assert run().exit_code == 2
+
+
+@pytest.mark.parametrize("stray", [".DS_Store", "._manifest.json", "Thumbs.db", "desktop.ini", "@eaDir"])
+def test_what_a_file_manager_left(path: Path, stray: str) -> None:
+    (path / stray).mkdir() if stray == "@eaDir" else (path / stray).write_bytes(b"\0\5\x16\7")
+    result = run(path)
+    assert result.exit_code == 4
+    assert result.stdout == f"stranger: {path / stray} does not belong into a data set: remove it\n"
