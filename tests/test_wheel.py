@@ -60,7 +60,7 @@ def test_recipes_are_listed(installed: dict[str, str], tmp_path: Path) -> None:
 def test_the_quickstart_in_an_empty_folder(installed: dict[str, str], tmp_path: Path) -> None:
     ran = run(installed, tmp_path, "simulate", "quickstart")
     assert ran.returncode == 0, ran.stderr
-    assert "1,437 training images of 4 clients" in ran.stdout
+    assert "1,438 training images of 4 clients" in ran.stdout
     results = json.loads((tmp_path / "runs" / "quickstart" / "results.json").read_text())
     plain = results["arms"][0]
     assert plain["name"] == "plain" and plain["test_accuracy"]["plain"]["mean"] > 0.9

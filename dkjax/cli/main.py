@@ -5,7 +5,6 @@ import io
 import os
 import sys
 import traceback
-from types import TracebackType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -92,7 +91,6 @@ def common(
 def main() -> None:
     """Run the command line as a process of its own."""
     leave_at_once_when_stopped()
-    sys.excepthook = _show_traceback
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that does not know a letter gets its number.
@@ -103,11 +101,10 @@ def main() -> None:
         if stop.code == StoppedError.exit_code or (stop.code and several_processes()):
             _leave(int(stop.code))
         raise
-
-
-def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
-        say(line)
+    except (Exception, KeyboardInterrupt) as error:
+        for line in traceback.format_exc().splitlines():
+            say(line)
+        raise SystemExit(getattr(error, "exit_code", 1)) from None
 
 
 def _leave(code: int) -> NoReturn:

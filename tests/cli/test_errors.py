@@ -173,12 +173,12 @@ def test_wrong_usage(arguments: list[str]) -> None:
 @pytest.mark.parametrize("debug", [False, True])
 def test_debug_shows_the_traceback(debug: bool, config: Path) -> None:
     program = [sys.executable, "-c", "from dkjax.cli.main import main; main()"]
-    command = [*program, *(["--debug"] if debug else []), "simulate", "absent.toml"]
+    command = [*program, *(["--debug"] if debug else []), "simulate", "absent\x1b[2J.toml"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert run.stdout == ""
-    assert "there is no configuration absent.toml" in run.stderr
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "there is no configuration absent\\x1b[2J.toml" in run.stderr
     assert ("Traceback (most recent call last)" in run.stderr) == debug
-    assert run.returncode != 0 if debug else run.returncode == 2
+    assert "\x1b" not in run.stderr
     assert debug or run.stderr.count("\n") == 1
 
 

@@ -2,10 +2,15 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from small_data_sets import write_small
+from typer.testing import CliRunner
 
+from dkjax.cli import progress
+from dkjax.cli.main import app
 from dkjax.cli.observer import TerminalObserver, TrainingObserver
 from dkjax.cli.progress import Activity, EncryptionProgress
 from dkjax.client.data_set import Progress as EncryptionStand
@@ -107,18 +112,18 @@ class Source:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_encryption(terminal: bool) -> None:
     where = console(100, terminal=terminal)
-    with EncryptionProgress(Source(), Activity(where, every=0)) as progress:  # type: ignore[arg-type]
-        progress.update(EncryptionStand(10, 40, 10))
-        progress.update(EncryptionStand(40, 40, 10))
-        progress._activity._bar.refresh()
+    with EncryptionProgress(Source(), Activity(where, every=0)) as shown_to:  # type: ignore[arg-type]
+        shown_to.update(EncryptionStand(10, 40, 10))
+        shown_to.update(EncryptionStand(40, 40, 10))
+        shown_to._activity._bar.refresh()
     shown = frames(where)
     assert "going on: 10 of 40 images were finished before" in shown
     assert "skipped a\\x1b[2J.png: not an image\\u202e" in shown
     assert "skipped [bold]b[/]: x" in shown
     assert "\x1b[2J" not in text_of(where)
     assert [line for line in shown if line.startswith("encrypting") and "40/40" in line]
-    assert (progress.done, progress.kept) == (40, 10)
-    assert progress.images_per_second > 0
+    assert (shown_to.done, shown_to.kept) == (40, 10)
+    assert shown_to.images_per_second > 0
 
 
 def test_a_training_is_checked_first() -> None:
@@ -140,3 +145,13 @@ def test_counting(unit: str, shown: str) -> None:
     with Activity(where, every=0) as activity:
         activity.counting("converting [a]\x1b", unit)(30, 40)
     assert text_of(where).startswith(f"converting [a]\\x1b: {shown}")
+
+
+def test_a_command_in_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", 0)
+    write_small(tmp_path / "a.dkds")
+    result = CliRunner().invoke(app, ["verify", str(tmp_path / "a.dkds")])
+    assert result.exit_code == 0
+    lines = result.stderr.splitlines()
+    assert len(lines) >= 2  # on the way, and at the end
+    assert all(re.fullmatch(r"checking a\.dkds: 0/0 MB, [\d,]+ MB/s; 0 s", line) for line in lines)
