@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import yaml
 
 import dkjax
 from dkjax.config import EncryptConfig, SimulationConfig, parse_config
@@ -17,7 +18,7 @@ from dkjax.models import pretrained
 from dkjax.models.vit import vit
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 SECTIONS = {**EncryptConfig.model_fields, **SimulationConfig.model_fields}
@@ -42,6 +43,24 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert str(citation["version"]) == dkjax.__version__ == project["version"]
+    assert (citation["cff-version"], citation["type"], citation["license"]) == ("1.2.0", "software", project["license"])
+    (paper,) = citation["references"]
+    assert paper["url"] in (ROOT / "README.md").read_text()
+    assert [author["family-names"] for author in paper["authors"]] == ["Aso", "Shiota", "Kiya"]
+
+
+def test_a_source_distribution_has_every_file_of_the_top_level():
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    included = set(tool["hatch"]["build"]["targets"]["sdist"]["include"])
+    files = {path.name for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".")}
+    assert files - included <= {"pyproject.toml"}  # which hatchling always includes
+    assert all((ROOT / name).exists() for name in included)
 
 
 def test_python_of_the_readme_runs():
