@@ -127,7 +127,9 @@ def command_line_page() -> str:
     """Return the help of every command as one page."""
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="dkjax")
-    return typer.cli.get_docs_for_click(obj=command, ctx=context, name="dkjax", title="Command line")
+    page = typer.cli.get_docs_for_click(obj=command, ctx=context, name="dkjax", title="Command line")
+    page = re.sub(r"\n\*\*Commands\*\*:\n\n(\* .*\n)+", "", page)  # shortened there; the table of contents has them
+    return re.sub(r"(`[^`\n]*`)|<", lambda found: found[1] or "&lt;", page)
 
 
 def _options(**options: Any) -> list[str]:
