@@ -43,7 +43,10 @@ FACES = {
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Add the reference to the navigation."""
+    """Add the reference to the navigation, and to its guides every page that mkdocs.yml does not list."""
+    (guides,) = (section["Guides"] for section in config.nav if "Guides" in section)
+    listed = str(config.nav)
+    guides += [path.name for path in sorted((ROOT / "docs").glob("*.md")) if f"'{path.name}'" not in listed]
     pages = [{name: f"reference/{name}.md"} for name in faces()]
     config.nav.append({"Reference": [*pages, {"Command line": "reference/command_line.md"}]})
 

@@ -76,6 +76,17 @@ def test_python_of_the_readme_runs():
     assert f"{bits['transform']:.1f}" == promised
 
 
+def test_a_client_in_one_call_as_in_the_readme(tmp_path, monkeypatch):
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    names = {"dkjax": dkjax, "scheme": dkjax.schemes.disposable(), "images": images, "labels": [0, 1, 1]}
+    exec(code, names)
+    assert [len(names["upload"].pool), names["data_set"].manifest.records] == [3, 3]
+    assert not np.array_equal(names["upload"].pool[:]["image"], images)
+    assert (tmp_path / "plant-a.dkds" / "COMMIT").is_file()
+
+
 SCHEMES_PAGE = ROOT / "docs" / "schemes.md"
 
 
