@@ -59,7 +59,7 @@ def test_a_source_distribution_has_every_file_of_the_top_level():
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     included = set(tool["hatch"]["build"]["targets"]["sdist"]["include"])
     files = {path.name for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".")}
-    assert files - included <= {"pyproject.toml"}  # which hatchling always includes
+    assert files - included <= {"pyproject.toml", "PKG-INFO"}  # which hatchling always includes
     assert all((ROOT / name).exists() for name in included)
 
 
