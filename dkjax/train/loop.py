@@ -1,4 +1,4 @@
-"""The training loop: batches in, progress out, and a stop at the first loss that is not a number."""
+"""The training loop: takes batches, reports progress, and stops at the first loss that is not finite."""
 
 import contextlib
 import dataclasses
@@ -44,8 +44,8 @@ class Trainer:
         train_step: as `make_train_step` builds it.
         eval_step: as `make_eval_step` builds it.
         learning_rate: by step; None where the optimizer is the caller's.
-        flops_per_image: floating point operations that the network takes to learn from one image; None where nobody
-            knows how many the devices could do.
+        flops_per_image: floating point operations of one training image; None where the peak of the devices is
+            unknown.
     """
 
     config: TrainConfig
@@ -59,11 +59,11 @@ class Trainer:
     flops_per_image: float | None = None
 
     def start(self, params: Any) -> TrainState:
-        """Return the state before the first step, from parameters that stay untouched."""
+        """Return the state before the first step; the parameters are not changed."""
         return initial_state(params, self.tx, self.mesh)
 
     def state_like(self, params: Any) -> TrainState:
-        """Return shapes, dtypes and places of the state, from parameters or their shapes; nothing is computed."""
+        """Return shapes, dtypes and shardings of the state, from parameters or their shapes; nothing is computed."""
         like = state_like(params, self.tx)
         return jax.tree.map(
             lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
@@ -72,7 +72,7 @@ class Trainer:
         )
 
     def replicate_key(self, prng_key: jax.Array) -> jax.Array:
-        """Give every device a typed key that every process has."""
+        """Replicate a typed key, the same in every process, to all devices."""
         words = np.asarray(jax.random.key_data(prng_key))
         impl = jax.random.key_impl(prng_key)
         whole = replicated(self.mesh)
@@ -92,16 +92,16 @@ def make_trainer(
     Args:
         config: epochs, batch size, optimizer.
         model: the network.
-        num_records: images in an epoch; what all clients together upload in one round.
-        devices: to train on; by default all there are.
-        image_shape: `(H, W, C)`, for the utilisation of the devices to be measured.
+        num_records: images in an epoch: the uploads of all clients in one round.
+        devices: to train on; by default all.
+        image_shape: `(H, W, C)`; with it, the utilisation of the devices is measured.
         tx: the optimizer; by default the one that the settings describe.
 
     Returns:
         The trainer; nothing is compiled before its first step.
 
     Raises:
-        ConfigError: the devices do not divide the batch, or `fsdp` not the devices.
+        ConfigError: the batch size is not divisible by the devices, or their number not by `fsdp`.
     """
     mesh = train_mesh(config.batch_size, devices, fsdp=config.fsdp, accumulate=config.accumulate)
     total_steps = max(1, config.epochs * num_records // config.batch_size)
@@ -136,21 +136,21 @@ def train(
 ) -> TrainState:
     """Take some training steps.
 
-    Metrics stay on the devices between reports, so the loop does not wait for them; every step's loss is checked all
-    the same.
+    Metrics stay on the devices between reports, so the loop does not wait for them; nevertheless every step's loss is
+    checked.
 
     Args:
         trainer: from `make_trainer`.
-        state: where training stands; it is given up.
+        state: the state before `steps`; it is donated.
         records: what to train on.
-        order: which records a step sees, from `dkjax.input.order`, `config.batch_size` of them.
+        order: the `config.batch_size` records of each step, from `dkjax.input.order`.
         steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
         prng_key: the root of the dropout keys.
         report: called every `config.log_every` steps and after the last.
         pending: metrics of the steps right before `steps` that are in no report yet; they count in the first.
         after_step: called after every step, and after its report if there is one, with the number of steps taken so
-            far, the state, which the next step gives up, and the metrics since the last report. What it raises ends
-            the training.
+            far, the state, which the next step donates, and the metrics since the last report. Its exceptions end the
+            training.
         before_step: called before every step with the number of steps taken so far and the state.
 
     Returns:
@@ -201,11 +201,11 @@ def evaluate(
     Args:
         trainer: from `make_trainer`.
         params: the model's parameters.
-        test_views: the test set as it is seen in different ways, by name.
-        after_batch: called after every batch; what it raises ends the evaluation.
+        test_views: the test set in each of its forms (plain, under fresh keys, ...), by name.
+        after_batch: called after every batch; its exceptions end the evaluation.
 
     Returns:
-        The share of images named rightly, 0 to 1, by name.
+        The share of correctly classified images, 0 to 1, by name.
     """
     return {
         name: int(count_correct(trainer, params, records, after_batch).sum()) / len(records)
@@ -216,7 +216,7 @@ def evaluate(
 def count_correct(
     trainer: Trainer, params: Any, records: Indexed | DeviceResident, after_batch: Callable[[], None] = lambda: None
 ) -> np.ndarray:
-    """Count the images of each class that the model names rightly; every image counts once.
+    """Count the correctly classified images of each class; every image counts once.
 
     Args:
         trainer: from `make_trainer`.
@@ -238,11 +238,11 @@ def count_correct(
 
 
 def finite_metrics(metrics: Sequence[Metrics], step: int) -> tuple[Metrics, ...]:
-    """Bring metrics to the host.
+    """Copy metrics to the host.
 
     Args:
         metrics: of consecutive steps.
-        step: how many steps had been taken after the last of them.
+        step: number of steps taken after the last of them.
 
     Returns:
         The same, float32[] each.

@@ -1,8 +1,8 @@
-"""The device mesh and what lies where on it. One device is the same code.
+"""The device mesh and the shardings on it. One device uses the same code.
 
-Batches are divided over all devices. Parameters and the optimizer's state lie whole on each device, or, with an `fsdp`
-axis longer than 1, divided over that axis: each device keeps a part of every large array, and the whole is gathered for
-the time of a step. The device order is JAX's, so that the devices of one host are neighbours on `fsdp`.
+Batches are sharded over all devices. Parameters and optimizer state are replicated or, with an `fsdp` axis longer than
+1, sharded over that axis: each device holds a part of every large array, which is gathered during a step. The device
+order is JAX's, so the devices of one host are neighbours on `fsdp`.
 """
 
 from collections.abc import Sequence
@@ -16,25 +16,25 @@ from dkjax.errors import ConfigError
 DATA, FSDP = "data", "fsdp"
 
 _WORTH_DIVIDING = 1 << 14
-"""Arrays of fewer elements stay whole everywhere: to gather them would take longer than it saves memory."""
+"""Arrays of fewer elements are replicated: gathering them costs more time than it saves memory."""
 
 
 def train_mesh(
     batch_size: int, devices: Sequence[jax.Device] | None = None, *, fsdp: int = 1, accumulate: int = 1
 ) -> Mesh:
-    """Lay devices out for training.
+    """Make the mesh for training.
 
     Args:
         batch_size: images of a step, over all devices.
-        devices: which; by default all there are, those of other processes included.
-        fsdp: over how many of them parameters and optimizer state are divided.
-        accumulate: in how many parts, one after the other, a step takes its batch.
+        devices: by default all, those of other processes included.
+        fsdp: number of devices over which parameters and optimizer state are sharded.
+        accumulate: micro-batches per step.
 
     Returns:
         A mesh with the axes `data` and `fsdp`.
 
     Raises:
-        ConfigError: `fsdp` does not divide the devices, or the devices do not divide what a step takes at a time.
+        ConfigError: the number of devices is not divisible by `fsdp`, or a micro-batch not by the devices.
     """
     devices = jax.devices() if devices is None else devices
     count = len(devices)
@@ -48,26 +48,26 @@ def train_mesh(
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Divide the first axis of an array among all devices."""
+    """Shard the first axis of an array over all devices."""
     return NamedSharding(mesh, PartitionSpec((DATA, FSDP)))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Give every device the whole array."""
+    """Replicate an array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:
-    """Say where parameters, or a state that is made of them, lie on a mesh.
+    """Return the shardings of parameters, or of a state made of them.
 
     Args:
         mesh: from `train_mesh`.
-        tree: arrays, or their shapes as `jax.eval_shape` gives them.
+        tree: arrays, or their shapes as `jax.eval_shape` returns them.
 
     Returns:
-        A sharding for each: the longest axis that `fsdp` divides, the last of several, is divided over `fsdp`. Vectors
-        and small arrays stay whole. The rule depends on shapes alone, so the optimizer's moments lie as their
-        parameters do.
+        A sharding for each: the longest axis that `fsdp` divides, the last of several, is sharded over `fsdp`. Vectors
+        and small arrays are replicated. The rule depends on shapes alone, so the optimizer's moments are sharded like
+        their parameters.
     """
     return jax.tree.map(lambda leaf: NamedSharding(mesh, _spec(leaf.shape, leaf.size, mesh.shape[FSDP])), tree)
 

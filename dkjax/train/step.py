@@ -32,17 +32,17 @@ def make_train_step(
     Args:
         model: the network.
         tx: the optimizer.
-        config: `label_smoothing`, `mixup` and `accumulate` count here.
+        config: its `label_smoothing`, `mixup` and `accumulate` are used.
         mesh: the devices.
 
     Returns:
-        `(state, batch, prng_key) -> (state, metrics)`. The state that goes in is given up; it lies as `initial_state`
-        puts it. The batch is divided over the devices. `prng_key` is the root of the dropout and mixup keys, the same
-        for every step. Metrics are `loss` and `accuracy`, float32[], of this batch before the update.
+        `(state, batch, prng_key) -> (state, metrics)`. The input state is donated; it has the sharding of
+        `initial_state`. The batch is sharded over the devices. `prng_key` is the root of the dropout and mixup keys,
+        the same for every step. Metrics are `loss` and `accuracy`, float32[], of this batch before the update.
 
     Guarantees:
-        - the same on any number of devices, and whether the state is divided or not, but for the order of float32
-          sums (`test_step.py::test_one_device_equals_four`, `tests/train/test_devices.py`).
+        - the same on any number of devices, with a sharded or a replicated state, up to the order of float32 sums
+          (`test_step.py::test_one_device_equals_four`, `tests/train/test_devices.py`).
         - the same with `accumulate` as without, likewise (`test_step.py::test_accumulating_is_the_same`).
     """
 
@@ -59,7 +59,7 @@ def make_train_step(
     gradient = jax.value_and_grad(loss_of, has_aux=True)
 
     def accumulated(params: optax.Params, batch: Batch, prng_key: jax.Array) -> Any:
-        """Average over the parts of a batch, one after the other."""
+        """Average over micro-batches, one after the other."""
 
         def add(total: Any, part: Any) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, gradient(params, *part)), None
@@ -71,7 +71,7 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Batch, prng_key: jax.Array) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(prng_key, state.step)
-        # Divided parameters are brought together once, and their gradient is divided again.
+        # Sharded parameters are gathered once, and their gradient is sharded again.
         params = jax.lax.with_sharding_constraint(state.params, replicated(mesh))
         average = gradient if config.accumulate == 1 else accumulated
         images = jax.lax.with_sharding_constraint(batch, batch_sharding(mesh))
@@ -92,8 +92,8 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
         mesh: the devices.
 
     Returns:
-        `(params, batch) -> int32[num_classes]`, the number of images of each class that the network names rightly.
-        Where `mask` is False an image does not count.
+        `(params, batch) -> int32[num_classes]`, the number of correctly classified images of each class. Images
+        whose `mask` is False do not count.
     """
 
     def eval_step(params: optax.Params, batch: Batch) -> jax.Array:
@@ -107,7 +107,7 @@ def make_eval_step(model: Model, mesh: Mesh) -> Callable[[optax.Params, Batch], 
 
 
 def _parts(batch: Batch, count: int) -> Batch:
-    """Cut a batch into parts `[count, n, ...]` such that each device's share is cut and none is sent."""
+    """Split a batch into micro-batches `[count, n, ...]`, each device its own share, without communication."""
 
     def cut(array: jax.Array) -> jax.Array:
         return array.reshape(-1, count, *array.shape[1:]).swapaxes(0, 1)

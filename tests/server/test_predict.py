@@ -90,7 +90,7 @@ def test_what_is_refused(trained: Trained, wrong: np.ndarray, text: str) -> None
 
 def test_python_of_the_page_runs(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
-    (code,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "predict_images" in code]
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "load_trained" in code]
     save_trained(tmp_path / "runs" / "plants", trained)
     monkeypatch.chdir(tmp_path)
     names = {"images": images(3)}
