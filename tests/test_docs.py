@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import yaml
 
 import dkjax
 from dkjax.config import EncryptConfig, SimulationConfig, parse_config
@@ -17,7 +18,7 @@ from dkjax.models import pretrained
 from dkjax.models.vit import vit
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 SECTIONS = {**EncryptConfig.model_fields, **SimulationConfig.model_fields}
@@ -44,6 +45,24 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert str(citation["version"]) == dkjax.__version__ == project["version"]
+    assert (citation["cff-version"], citation["type"], citation["license"]) == ("1.2.0", "software", project["license"])
+    (paper,) = citation["references"]
+    assert paper["url"] in (ROOT / "README.md").read_text()
+    assert [author["family-names"] for author in paper["authors"]] == ["Aso", "Shiota", "Kiya"]
+
+
+def test_a_source_distribution_has_every_file_of_the_top_level():
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    included = set(tool["hatch"]["build"]["targets"]["sdist"]["include"])
+    files = {path.name for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".")}
+    assert files - included <= {"pyproject.toml", "PKG-INFO"}  # which hatchling always includes
+    assert all((ROOT / name).exists() for name in included)
+
+
 def test_python_of_the_readme_runs():
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
     before, after = code.split("dkjax.encrypt(scheme, image_keys, images)                          #")
@@ -55,6 +74,17 @@ def test_python_of_the_readme_runs():
     bits = dkjax.key_space_bits(names["scheme"], (224, 224, 3))
     promised = re.search(r"'transform': ([\d.]+)", after).group(1)
     assert f"{bits['transform']:.1f}" == promised
+
+
+def test_a_client_in_one_call_as_in_the_readme(tmp_path, monkeypatch):
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    names = {"dkjax": dkjax, "scheme": dkjax.schemes.disposable(), "images": images, "labels": [0, 1, 1]}
+    exec(code, names)
+    assert [len(names["upload"].pool), names["data_set"].manifest.records] == [3, 3]
+    assert not np.array_equal(names["upload"].pool[:]["image"], images)
+    assert (tmp_path / "plant-a.dkds" / "COMMIT").is_file()
 
 
 SCHEMES_PAGE = ROOT / "docs" / "schemes.md"

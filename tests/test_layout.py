@@ -37,6 +37,7 @@ ROOMS = (
     "bench",
     "doctor",
     "cli",
+    "__main__",
 )
 """From the top down: a room imports only rooms above it, and itself."""
 

@@ -1,12 +1,12 @@
 """The measurements as tables for people, on stdout."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
+from dkjax.report.console import print_line, print_table, results_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Tables = Iterable[tuple[str, Sequence[str], Sequence[Sequence[str]]]]
 
@@ -21,8 +21,8 @@ def print_encryption(result: dict[str, Any]) -> None:
     """Print what `measure_encryption` returned."""
     from dkjax.bench.encryption import Case
 
-    console = _console()
-    console.print(_machine(result))
+    console = results_console()
+    print_line(console, _machine(result))
     for case in result["cases"]:
         rows = [
             (
@@ -55,8 +55,8 @@ def print_encryption(result: dict[str, Any]) -> None:
 
 def print_step(result: dict[str, Any]) -> None:
     """Print what `measure_step` returned."""
-    console = _console()
-    console.print(_machine(result))
+    console = results_console()
+    print_line(console, _machine(result))
     for case in result["cases"]:
         headings, rows = ["images/s", *TIMES], []
         peak_known = any(row["of_peak"] is not None for row in case["rows"])
@@ -68,21 +68,23 @@ def print_step(result: dict[str, Any]) -> None:
             rows.append((row["name"], *numbers))
         title = f"ViT-{result['variant']}, {result['dtype']}, {result['size']} px, {case['batch']} images a step"
         _print_table(console, title, headings, rows)
-        console.print(
+        print_line(
+            console,
             f"Encryption is {case['share_by_difference']:.1%} of the plain step by the difference of the two steps, "
-            f"{case['share_alone']:.1%} by itself.\n",
+            f"{case['share_alone']:.1%} by itself.",
         )
     if result["times_timm"] is not None:
-        console.print(
+        print_line(
+            console,
             f"The plain step does {result['times_timm']:.2f} times the images of timm's in a second, "
-            "each at its fastest of the above."
+            "each at its fastest of the above.",
         )
 
 
 def print_tables(result: dict[str, Any], tables: Tables) -> None:
     """Print a line about the machine of a result, and tables, each given by title, headings and rows."""
-    console = _console()
-    console.print(_machine(result))
+    console = results_console()
+    print_line(console, _machine(result))
     for title, headings, rows in tables:
         _print_table(console, title, headings, rows)
 
@@ -106,30 +108,6 @@ def _machine(result: dict[str, Any]) -> str:
     return f"{device['kind']} ({device['platform']}), {result['cpu_cores']} CPU cores, {named}"
 
 
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 100  # a pipe or a file has no edge to fit
-    return console
-
-
-def _print_table(console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; on a narrow terminal columns are left out rather than numbers cut."""
-    left_out: set[str] = set()
-    unbounded = console.options.update(width=1000)
-    for heading in _LEFT_OUT_FIRST:
-        if Measurement.get(console, unbounded, _table(headings, rows, left_out)).maximum > console.width:
-            left_out.add(heading)
-    console.print(title)
-    console.print(_table(headings, rows, left_out))
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], left_out: set[str]) -> Table:
-    places = [place for place, heading in enumerate(headings) if heading not in left_out]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("", min_width=26, no_wrap=True)
-    for place in places:
-        table.add_column(headings[place], justify="right", min_width=8, no_wrap=True)
-    for name, *numbers in rows:
-        table.add_row(name, *(numbers[place] for place in places))
-    return table
+def _print_table(console: "Console", title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print_line(console, title)
+    print_table(console, ("", *headings), rows, left_out_first=_LEFT_OUT_FIRST, min_width=26)

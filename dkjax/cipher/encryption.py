@@ -24,6 +24,9 @@ def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
     Every image is cut into blocks and sent through the transforms of the scheme, with parameters drawn from its key.
     Under `disposable`, `horio`, `qi` and `patch_shuffle` values move and do not change; other schemes change them too.
 
+    This is no cipher: under these four, nearly the whole picture can be rebuilt from one encrypted photograph without
+    its key (measured with a prototype; docs/protection.md has the numbers).
+
     Args:
         scheme: which transforms, on blocks of which size.
         image_keys: typed keys, shape `[...]`; an axis of length 1 shares its key along that axis of the images, and a

@@ -12,7 +12,9 @@ import typer
 
 from dkjax.cli.errors import for_people, is_full_disk
 from dkjax.cli.options import AsJson
+from dkjax.cli.stop import tidying_up
 from dkjax.errors import StoppedError
+from dkjax.report.console import show
 
 
 class Format(enum.StrEnum):
@@ -45,11 +47,12 @@ def convert(
     Images, labels, ids and their order stay exactly what they are. PATH appears when it is complete, or not at all.
     Exports carry dkds.json, without which nothing becomes an encrypted data set: to encrypt images, use dkjax encrypt.
     """
-    from dkjax.cli.bar import counting
+    from dkjax.cli.progress import Activity
     from dkjax.dkds.convert import convert_data_set
 
     started = time.perf_counter()
-    with _whole_or_nothing(out), counting("converting", "records") as report:
+    with _whole_or_nothing(out), tidying_up(), Activity() as activity:
+        report = activity.counting("converting", "records")
         origin, target, manifest = convert_data_set(source, to, out, report)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     seconds = time.perf_counter() - started
@@ -67,8 +70,8 @@ def convert(
     if as_json:
         typer.echo(json.dumps(summary))
     else:
-        typer.echo(f"{out}: {manifest.records:,} records as {target.title}, {size / 1e6:,.1f} MB; {seconds:.1f} s")
-        typer.echo(f"read with {target.how_to_read(out)}")
+        show(f"{out}: {manifest.records:,} records as {target.title}, {size / 1e6:,.1f} MB; {seconds:.1f} s")
+        show(f"read with {target.how_to_read(out)}")
 
 
 @contextlib.contextmanager

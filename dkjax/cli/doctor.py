@@ -10,6 +10,7 @@ import typer
 
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson
+from dkjax.report.console import show
 
 if TYPE_CHECKING:
     from dkjax.doctor import Facts
@@ -39,12 +40,13 @@ def doctor(
         typer.echo(json.dumps({"usable": usable, "traps": traps, "facts": dataclasses.asdict(facts)}))
     else:
         for name, text in _lines(facts):
-            typer.echo(f"{name:<10} {text}")
-        typer.echo()
+            show(f"{name:<10} {text}")
+        show()
         for finding in findings:
-            typer.echo(f"{'UNUSABLE' if finding.unusable else 'trap'}: {finding.problem}\n  fix: {finding.fix}")
+            show(f"{'UNUSABLE' if finding.unusable else 'trap'}: {finding.problem}")
+            show(f"  fix: {finding.fix}")
         if not findings:
-            typer.echo("no known trap")
+            show("no known trap")
     if not usable:
         raise typer.Exit(1)
 

@@ -11,6 +11,8 @@ from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson, Overrides
 from dkjax.cli.picture import draw_contact_sheet
 from dkjax.cli.plural import plural
+from dkjax.cli.stop import tidying_up
+from dkjax.report.console import say, show
 
 if TYPE_CHECKING:
     from dkjax.client.data_set import Order
@@ -83,7 +85,7 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
     from dkjax.dkds import open_data_set
     from dkjax.dkds.disclosure import not_hidden, warnings_of
 
-    with EncryptionProgress(images) as progress:
+    with tidying_up(), EncryptionProgress(images) as progress:
         manifest = encrypt_data_set(images, out, order, progress.update)
         data_set = open_data_set(out)
         picture = draw_contact_sheet(data_set)
@@ -106,14 +108,14 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
     if as_json:
         typer.echo(json.dumps(summary))
         return
-    typer.echo(
+    show(
         f"{out}: {manifest.records:,} images in {plural(len(manifest.shards), 'shard')}, {size / 1e6:,.1f} MB, from "
         f"{manifest.client}; {len(images.skipped)} skipped; {progress.seconds:.1f} s"
     )
     if picture is not None:
-        typer.echo(f"what the server will see: {picture}")
+        show(f"what the server will see: {picture}")
     for sentence in (shown, *warnings):
-        typer.echo(sentence)
+        show(sentence)
 
 
 def _show_estimate(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
@@ -123,7 +125,7 @@ def _show_estimate(images: "Source", order: "Order", out: Path, as_json: bool) -
     if as_json:
         typer.echo(json.dumps({"path": str(out), **expected}))
     else:
-        typer.echo(
+        show(
             f"{out}: would hold {expected['records']:,} images in {plural(expected['shards'], 'shard')}, "
             f"{expected['bytes'] / 1e6:,.1f} MB; about {expected['seconds']:,.0f} s. Nothing was written."
         )
@@ -162,9 +164,7 @@ def _share(shard: str | None) -> tuple[int, int]:
     if shard is not None:
         return parse_share(shard, os.environ)
     if any(name in os.environ for name in ARRAY_VARIABLES):
-        typer.echo(
-            "note: this is a task of a job array, and encrypts everything: --shard auto splits the work", err=True
-        )
+        say("note: this is a task of a job array, and encrypts everything: --shard auto splits the work")
     return 0, 1
 
 

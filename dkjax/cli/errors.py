@@ -3,19 +3,19 @@
 import errno
 import functools
 import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
 from dkjax.errors import DkjaxError, StoppedError
+from dkjax.report.console import say
 
 
 def for_people(command: Callable[..., None]) -> Callable[..., None]:
     """Wrap a command so that what goes wrong is said in one line.
 
-    A stop from the keyboard, by SIGTERM or by a full disk exits with 75: what was finished is kept, and the same
+    A stop by a signal (see `dkjax.cli.stop`) or by a full disk exits with 75: what was finished is kept, and the same
     command goes on.
 
     Args:
@@ -27,17 +27,14 @@ def for_people(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(context: typer.Context, *args: Any, **kwargs: Any) -> None:
-        before = signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
         try:
             command(context, *args, **kwargs)
         except (DkjaxError, KeyboardInterrupt, OSError) as error:
             problem = _problem(error)
             if context.obj["debug"] or problem is None:
                 raise
-            typer.echo(f"dkjax: {problem}", err=True)
+            say(f"dkjax: {problem}")
             raise typer.Exit(problem.exit_code) from None
-        finally:
-            signal.signal(signal.SIGTERM, before)
 
     return wrapped
 
@@ -58,7 +55,3 @@ def _problem(error: BaseException) -> DkjaxError | None:
 def is_full_disk(error: BaseException) -> bool:
     """Say whether there was no room on the disk, or none for this user."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _as_keyboard_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -9,6 +9,7 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson
 from dkjax.cli.train import TestAll
+from dkjax.cli.trained import refuse_simulation
 
 
 @for_people
@@ -29,10 +30,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model's accuracy, over all images and for each class."""
-    from dkjax.cli.progress import TrainingObserver
+    from dkjax.cli.observer import TrainingObserver
     from dkjax.report import server_run as served
     from dkjax.server.evaluate import evaluate_workdir
 
+    refuse_simulation(workdir)
     with TrainingObserver() as observer:
         measured = evaluate_workdir(workdir, data=data or (), test_all=test_all, batch_size=batch, observer=observer)
     if as_json:

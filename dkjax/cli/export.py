@@ -9,7 +9,9 @@ import typer
 
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson
-from dkjax.errors import DataError
+from dkjax.cli.stop import tidying_up
+from dkjax.cli.trained import open_trained
+from dkjax.report.console import show
 
 if TYPE_CHECKING:
     from dkjax.models import pretrained
@@ -54,21 +56,19 @@ def export(
     """
     from dkjax.models.pretrained import export_params, how_to_load
     from dkjax.runtime.files import refuse_existing, whole_folder
-    from dkjax.train.trained_model import load_trained
 
     out = out or folder / f"model.{to}"
     refuse_existing(out, "--out")
-    if runs := sorted(folder.glob("arms/*/run-*")):
-        raise DataError(f"{folder} is a simulation, which trained several models: name one of them, such as {runs[0]}")
-    trained = load_trained(folder)
+    trained = open_trained(folder)
     described = (trained.model, trained.image_shape)
     kind = cast("pretrained.Format", to.value)
     if to is Format.hf:
-        with whole_folder(out, "--out") as unfinished:
+        with tidying_up(), whole_folder(out, "--out") as unfinished:
             export_params(trained.params, *described, unfinished, to=kind, class_names=trained.class_names)
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
-        export_params(trained.params, *described, out, to=kind)
+        with tidying_up():
+            export_params(trained.params, *described, out, to=kind)
     files = [path for path in out.rglob("*") if path.is_file()] if out.is_dir() else [out]
     size = sum(path.stat().st_size for path in files)
     summary = {
@@ -84,8 +84,8 @@ def export(
         typer.echo(json.dumps(summary))
         return
     height, width, channels = trained.image_shape
-    typer.echo(
+    show(
         f"{out}: {len(trained.class_names)} classes of images {height} x {width} x {channels}, pixels from -1 to 1 "
         f"(uint8 / 127.5 - 1); {size / 1e6:,.1f} MB"
     )
-    typer.echo(f"load with {summary['load_with']}")
+    show(f"load with {summary['load_with']}")

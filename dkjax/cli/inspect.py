@@ -10,6 +10,7 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson
 from dkjax.cli.picture import draw_contact_sheet
+from dkjax.report.console import show
 
 if TYPE_CHECKING:
     from dkjax.dkds import EncryptedDataSet
@@ -99,7 +100,8 @@ def _print(summary: dict[str, Any]) -> None:
     classes = [f"{name}: {count:,}" for name, count in counts[:_CLASSES_SHOWN]]
     if len(counts) > _CLASSES_SHOWN:
         classes.append(f"and {len(counts) - _CLASSES_SHOWN:,} more, which --json lists")
-    typer.echo(f"{summary['path']}\n\nprotection")
+    for line in (summary["path"], "", "protection"):
+        show(line)
     _rows(
         {
             "scheme": f"{protection['scheme']['name']} ({parameters})",
@@ -109,8 +111,9 @@ def _print(summary: dict[str, Any]) -> None:
         }
     )
     for sentence in (protection["not_hidden"], *protection["warnings"]):
-        typer.echo(f"  {sentence}")
-    typer.echo("\ncontents")
+        show(f"  {sentence}")
+    show()
+    show("contents")
     _rows(
         {
             "client": summary["client"],
@@ -125,9 +128,10 @@ def _print(summary: dict[str, Any]) -> None:
         }
     )
     if summary["picture"]:
-        typer.echo(f"\nwhat the server will see: {summary['picture']}")
+        show()
+        show(f"what the server will see: {summary['picture']}")
 
 
 def _rows(rows: dict[str, str]) -> None:
     for name, value in rows.items():
-        typer.echo(f"  {name:<10} {value}")
+        show(f"  {name:<10} {value}")

@@ -1,11 +1,14 @@
 """The `dkjax` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
 import contextlib
+import io
 import os
 import sys
-from typing import Annotated, NoReturn
+import traceback
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 import dkjax
 from dkjax.cli.bench import bench
@@ -15,15 +18,37 @@ from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
 from dkjax.cli.export import export
 from dkjax.cli.inspect import inspect
-from dkjax.cli.options import taking_several
+from dkjax.cli.options import taking_optional, taking_several
 from dkjax.cli.plan import plan
+from dkjax.cli.predict import predict
+from dkjax.cli.recipes import recipes
 from dkjax.cli.simulate import simulate
+from dkjax.cli.stop import leave_at_once_when_stopped, several_processes
 from dkjax.cli.train import train
 from dkjax.cli.verify import verify
 from dkjax.errors import StoppedError, TransportError
+from dkjax.report.console import say, show, visible
+
+# Typer brings Click along in some versions, and imports it in others.
+_UsageError: Any = typer.BadParameter.__base__
+
+
+class _Commands(TyperGroup):
+    """Commands whose usage errors show file names, as a shell's `*` gives them, without control characters."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            text = error.format_message()
+            if visible(text) == text:
+                raise
+            raise _UsageError(visible(text), error.ctx) from None
+
 
 app = typer.Typer(
     name="dkjax",
+    cls=_Commands,
     help="Train Vision Transformers together on images encrypted with disposable keys.",
     no_args_is_help=True,
     add_completion=False,
@@ -37,15 +62,17 @@ app.command()(verify)
 app.command()(convert)
 app.command(cls=taking_several("--data", "--test"))(train)
 app.command(cls=taking_several("--data"))(evaluate)
+app.command(cls=taking_optional("--csv", "-"))(predict)
 app.command()(export)
 app.command()(plan)
+app.command()(recipes)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"dkjax {dkjax.__version__}")
+        show(f"dkjax {dkjax.__version__}")
         raise typer.Exit
 
 
@@ -63,16 +90,21 @@ def common(
 
 def main() -> None:
     """Run the command line as a process of its own."""
+    leave_at_once_when_stopped()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that does not know a letter gets its number.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except SystemExit as stop:
-        if stop.code == StoppedError.exit_code or (stop.code and _several_processes()):
+        if stop.code == StoppedError.exit_code or (stop.code and several_processes()):
             _leave(int(stop.code))
         raise
-
-
-def _several_processes() -> bool:
-    return "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized()
+    except (Exception, KeyboardInterrupt) as error:
+        for line in traceback.format_exc().splitlines():
+            say(line)
+        raise SystemExit(getattr(error, "exit_code", 1)) from None
 
 
 def _leave(code: int) -> NoReturn:
@@ -81,7 +113,7 @@ def _leave(code: int) -> NoReturn:
     What was stopped may still be computed by threads of XLA on memory of Python's: to take the interpreter apart under
     them ends in a crash now and then. Everything else has been closed on the way here.
     """
-    if _several_processes() and code != TransportError.exit_code:
+    if several_processes() and code != TransportError.exit_code:
         # The others are on their way out, too, and would take this one for dead.
         with contextlib.suppress(Exception):
             sys.modules["jax"].distributed.shutdown()

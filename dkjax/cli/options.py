@@ -55,6 +55,30 @@ def taking_several(*options: str) -> type[TyperCommand]:
     return Several
 
 
+def taking_optional(option: str, value: str) -> type[TyperCommand]:
+    """Make a command class in which an option may stand without its value.
+
+    Args:
+        option: such as `--csv`, declared as taking a value.
+        value: what it is where the option stands at the end, or before another option.
+
+    Returns:
+        A class for `app.command(cls=...)`.
+    """
+
+    class Optional(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            following = [*args[1:], "--"][: len(args)]
+            alone = [
+                arg == option and after != "-" and after.startswith("-")
+                for arg, after in zip(args, following, strict=True)
+            ]
+            given = [f"{arg}={value}" if missing else arg for arg, missing in zip(args, alone, strict=True)]
+            return super().parse_args(ctx, given)
+
+    return Optional
+
+
 def _spread(args: Sequence[str], options: Collection[str]) -> Iterator[str]:
     """Repeat an option before each of its values but the first."""
     current, values = None, 0

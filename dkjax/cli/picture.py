@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from dkjax.cli.stop import tidying_up
+from dkjax.report.console import say
 
 if TYPE_CHECKING:
     from dkjax.dkds import EncryptedDataSet
@@ -23,14 +24,14 @@ def draw_contact_sheet(data_set: "EncryptedDataSet", picture: Path | None = None
     from dkjax.report import contact_sheet
 
     if picture is not None:
-        return str(contact_sheet.draw(data_set, picture))
+        with tidying_up():
+            return str(contact_sheet.draw(data_set, picture))
     beside = data_set.path.with_suffix(".png")
     try:
         if beside.exists() and not contact_sheet.is_contact_sheet(beside):
             raise FileExistsError(None, "is another picture")
-        return str(contact_sheet.draw(data_set, beside))
+        with tidying_up():
+            return str(contact_sheet.draw(data_set, beside))
     except OSError as error:
-        typer.echo(
-            f"note: nothing drawn, {beside}: {error.strerror}; dkjax inspect --picture draws elsewhere", err=True
-        )
+        say(f"note: nothing drawn, {beside}: {error.strerror}; dkjax inspect --picture draws elsewhere")
         return None

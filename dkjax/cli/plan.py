@@ -11,6 +11,7 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson, Overrides
 from dkjax.errors import ConfigError
+from dkjax.report.console import show
 
 if TYPE_CHECKING:
     from dkjax.config import PlanDataConfig
@@ -42,7 +43,7 @@ def plan(
 ) -> None:
     """Compile the training step and print its memory, arithmetic, time and communication, without running it.
 
-    With --topology it is compiled for TPUs that need not be there; that takes pip install "dkjax[tpu]".
+    With --topology it is compiled for TPUs that need not be there; that takes libtpu, which JAX's extra "tpu" installs.
     """
     from dkjax.config import PlanConfig, load_as
 
@@ -66,7 +67,7 @@ def plan(
         typer.echo(json.dumps({"topology": topology, **dataclasses.asdict(planned), **derived}))
     else:
         for line in _lines(planned):
-            typer.echo(line)
+            show(line)
 
 
 def _images(data: "PlanDataConfig", shape: str | None, classes: int | None) -> tuple[tuple[int, int, int], int]:

@@ -1,157 +1,171 @@
 """Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from dkjax.client import data_set as handover
-from dkjax.sources import Source
-from dkjax.train import metrics
-from dkjax.train.observer import Observer
+from dkjax.report.console import visible
+
+if TYPE_CHECKING:
+    from dkjax.client import data_set
+    from dkjax.sources import Source
+
+LINE_EVERY = 30.0
+"""Seconds between two lines where there is no terminal for a bar."""
+
+_TIME = len(" 0:00:00")
 
 
-class TerminalObserver(Observer):
-    """Shows a simulation's progress to a person, on stderr."""
+class Activity:
+    """One thing at a time that takes long.
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Show on a console; by default stderr."""
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}"),
+    On a terminal it is a bar, as wide as there is room, and the details that fit beside it. Elsewhere, in a log or a
+    pipe, it is a line after every `every` seconds, and one at the end of what had such lines; what takes less time says
+    nothing.
+
+    Args:
+        console: where to; by default stderr.
+        every: seconds between two lines.
+    """
+
+    def __init__(self, console: Console | None = None, every: float | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._every = LINE_EVERY if every is None else every
+        # FORCE_COLOR lets Rich take a log for a terminal.
+        self._live = self._console.is_interactive and self._console.file.isatty()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=max(4, min(24, self._console.width // 6))),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self._live,
         )
         self._task: TaskID | None = None
-        self._started = time.perf_counter()
+        self._what, self._details = "", ""
+        self._begun = self._said = time.monotonic()
+        self._lines = 0
 
-    def __enter__(self) -> "TerminalObserver":
-        self._progress.start()
+    def __enter__(self) -> "Activity":
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self.end()
+        self._bar.stop()
 
-    def _remove_bar(self) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
+    @property
+    def seconds(self) -> float:
+        """Since the thing at hand began."""
+        return time.monotonic() - self._begun
 
-    def _say(self, text: str) -> None:
-        self._console.print(text, markup=False)
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(visible(text), soft_wrap=True, markup=False, highlight=False, emoji=False)
 
-    def reading(self, source: str) -> None:
-        """Say which images are read."""
-        self._say(f"reading {source}")
+    def begin(self, what: str, total: float | None = None, text: str = "") -> None:
+        """Begin something, and end what was at hand.
 
-    def skipped(self, name: str, reason: str) -> None:
-        """List a record that could not be read."""
-        self._say(f"skipped {name}: {reason}")
+        Args:
+            what: the thing, such as `encrypting`.
+            total: how much it is, where that is known.
+            text: what is said beside it at first.
+        """
+        self.end()
+        self._what, self._details, self._lines = visible(what), text, 0
+        self._begun = self._said = time.monotonic()
+        label = Text(self._what)
+        label.truncate(max(12, self._console.width // 3), overflow="ellipsis")
+        self._task = self._bar.add_task(label.plain, total=total, text=text)
 
-    def note(self, text: str) -> None:
-        """Say something a person should know."""
-        self._say(f"note: {text}")
+    def update(self, done: float, total: float | None, details: Sequence[str]) -> None:
+        """Say how far it is.
 
-    def warning(self, text: str) -> None:
-        """Say what is wrong."""
-        self._say(f"warning: {text}")
-
-    def run_started(self, arm: str, run: int, runs: int, total_steps: int) -> None:
-        """Begin a bar."""
-        self._started = time.perf_counter()
-        name = arm if runs == 1 else f"{arm} {run}/{runs}"
-        self._task = self._progress.add_task(name, total=total_steps, text="encrypting")
-
-    def run_kept(self, arm: str, run: int) -> None:
-        """Say that a run was done before."""
-        self._say(f"{arm} run {run}: finished before, kept")
-
-    def training(self, progress: metrics.Progress) -> None:
-        """Move the bar."""
+        Args:
+            done: how much is done.
+            total: of how much; None leaves it as it was.
+            details: what is said beside the bar, the most important first; as many as fit.
+        """
         if self._task is None:
             return
-        text = (
-            f"{progress.step}/{progress.total_steps}  loss {progress.loss:.3f}  accuracy {progress.accuracy:.1%}  "
-            f"{progress.images_per_second:,.0f} images/s"
-        )
-        self._progress.update(self._task, completed=progress.step, text=text)
+        self._details = ", ".join(details)
+        self._bar.update(self._task, completed=done, total=total, text=self._fitting(details))
+        if not self._live and time.monotonic() - self._said >= self._every:
+            self._line()
 
-    def run_finished(self, arm: str, run: int, accuracy: dict[str, float]) -> None:
-        """Replace the bar by a line with the accuracies."""
-        self._remove_bar()
-        views = ", ".join(f"{share:.1%} on {view.replace('_', '-')} test images" for view, share in accuracy.items())
-        self._say(f"{arm} run {run}: {views} ({time.perf_counter() - self._started:.0f} s)")
-
-
-class TrainingObserver(TerminalObserver):
-    """Shows how a server checks, trains and tests, on stderr."""
-
-    def verifying(self, done: int, total: int) -> None:
-        """Move the bar of the check."""
+    def end(self) -> None:
+        """Remove the bar; in a log, say how the thing ended if it was spoken of before."""
         if self._task is None:
-            self._task = self._progress.add_task("checking", total=total, text="")
-        self._progress.update(self._task, completed=done, total=total, text=f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB")
-        if done == total:
-            self._remove_bar()
+            return
+        self._bar.remove_task(self._task)
+        self._bar.refresh()
+        self._task = None
+        if self._lines:
+            self._line()
 
-    def run_started(self, arm: str, run: int, runs: int, total_steps: int) -> None:
-        """Begin a bar."""
-        self._started = time.perf_counter()
-        self._task = self._progress.add_task(arm, total=total_steps, text="compiling")
+    def counting(self, what: str, unit: str) -> Callable[[int, int], None]:
+        """Begin something that is counted.
 
-    def run_kept(self, arm: str, run: int) -> None:
-        """Say that it was done before."""
-        self._say(f"{arm}: finished before, kept")
+        Args:
+            what: the thing, such as `converting`.
+            unit: what is counted, such as `records`; `bytes` are shown in MB.
 
-    def run_finished(self, arm: str, run: int, accuracy: dict[str, float]) -> None:
-        """Replace the bar by a line with the accuracies."""
-        self._remove_bar()
-        found = "".join(f", {share:.1%} on {name}" for name, share in accuracy.items())
-        self._say(f"{arm}: {time.perf_counter() - self._started:.0f} s{found}")
+        Returns:
+            A function to call with (done, total).
+        """
+        self.begin(what)
+
+        def count(done: int, total: int) -> None:
+            rate = done / max(self.seconds, 1e-3)
+            if unit == "bytes":
+                details = [f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB", f"{rate / 1e6:,.0f} MB/s"]
+            else:
+                details = [f"{done:,}/{total:,} {unit}", f"{rate:,.0f}/s"]
+            self.update(done, total, details)
+
+        return count
+
+    def _line(self) -> None:
+        self._said = time.monotonic()
+        self._lines += 1
+        self.say(f"{self._what}: {self._details}; {self.seconds:,.0f} s")
+
+    def _fitting(self, details: Sequence[str]) -> str:
+        """As many details as there is room for beside name, bar and time."""
+        taken = Text(self._what).cell_len
+        taken = min(taken, max(12, self._console.width // 3)) + self._console.width // 6 + _TIME + 2
+        text = details[0] if details else ""
+        for detail in details[1:]:
+            if taken + len(text) + 2 + len(detail) > self._console.width:
+                break
+            text += f"  {detail}"
+        return text
 
 
 class EncryptionProgress:
     """Shows how the encryption of a source goes on, and lists what cannot be read, on stderr."""
 
-    def __init__(self, source: Source, console: Console | None = None) -> None:
-        """Show on a console; by default stderr."""
+    def __init__(self, source: "Source", activity: Activity | None = None) -> None:
+        """Show as an activity; by default on stderr."""
         self._source = source
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bar = Progress(
-            TextColumn("encrypting"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=None, text="")
+        self._activity = activity or Activity()
         self._listed = 0
         self._started = time.perf_counter()
         self.kept = 0
         self.done = 0
 
     def __enter__(self) -> "EncryptionProgress":
-        self._bar.start()
+        self._activity.__enter__()
+        self._activity.begin("encrypting")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._activity.__exit__()
         self._list_skipped()
 
     @property
@@ -164,35 +178,16 @@ class EncryptionProgress:
         """Of what was done this time."""
         return (self.done - self.kept) / self.seconds
 
-    def update(self, progress: handover.Progress) -> None:
+    def update(self, progress: "data_set.Progress") -> None:
         """Move the bar, and list what could not be read since the last time."""
         if progress.kept and not self.done:
-            self._console.print(f"going on: {progress.kept:,} of {progress.total:,} images were finished before")
+            self._activity.say(f"going on: {progress.kept:,} of {progress.total:,} images were finished before")
         self.done, self.kept = progress.done, progress.kept
-        text = f"{progress.done:,}/{progress.total:,}  {self.images_per_second:,.0f} images/s"
-        self._bar.update(self._task, completed=progress.done, total=progress.total, text=text)
+        details = [f"{progress.done:,}/{progress.total:,}", f"{self.images_per_second:,.0f} images/s"]
+        self._activity.update(progress.done, progress.total, details)
         self._list_skipped()
 
     def _list_skipped(self) -> None:
         for skipped in self._source.skipped[self._listed :]:
-            self._console.print(f"skipped {skipped.name}: {skipped.reason}", markup=False)
+            self._activity.say(f"skipped {skipped.name}: {skipped.reason}")
         self._listed = len(self._source.skipped)
-
-
-@contextlib.contextmanager
-def reading_bytes(description: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
-    """Show on stderr how many bytes have been read; a bar on a terminal, nothing elsewhere.
-
-    Args:
-        description: of what.
-        console: where to; by default stderr.
-
-    Yields:
-        What to call with the bytes read so far and in all.
-    """
-    console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (BarColumn(bar_width=24), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    text = TextColumn("{task.description}", markup=False)
-    with Progress(text, *columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

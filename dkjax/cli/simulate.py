@@ -16,6 +16,7 @@ from dkjax.cli.options import (
     ResultsAsJson,
     TensorBoard,
 )
+from dkjax.report.console import say
 
 
 @for_people
@@ -48,7 +49,7 @@ def simulate(
     prints = prepare_training(coordinator, num_processes, process_id)
     workdir = workdir or Path("runs") / config.stem
 
-    from dkjax.cli.progress import TerminalObserver
+    from dkjax.cli.observer import TerminalObserver
     from dkjax.experiment.simulation import simulate as run_simulation
     from dkjax.report import figures, table
 
@@ -63,6 +64,6 @@ def simulate(
     else:
         table.print_table(results)
     written = [workdir / "results.json", workdir / "table.md", *drawn]
-    typer.echo("written: " + ", ".join(str(path) for path in written), err=True)
+    say("written: " + ", ".join(str(path) for path in written))
     if not drawn:
-        typer.echo('no figures: they need pip install "dkjax[report]"', err=True)
+        say("no figures: they need pip install matplotlib")

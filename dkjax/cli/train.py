@@ -16,6 +16,7 @@ from dkjax.cli.options import (
     ResultsAsJson,
     TensorBoard,
 )
+from dkjax.report.console import say
 
 TestAll = Annotated[
     bool | None,
@@ -64,7 +65,7 @@ def train(
     profiling = parse_profiling(profile, tensorboard)
     prints = prepare_training(coordinator, num_processes, process_id)
 
-    from dkjax.cli.progress import TrainingObserver
+    from dkjax.cli.observer import TrainingObserver
     from dkjax.report import server_run as served
     from dkjax.server.run import train_on_data_sets
 
@@ -78,4 +79,4 @@ def train(
         typer.echo(json.dumps(results))
     else:
         served.print_training(results)
-    typer.echo(f"written: {workdir / 'results.json'}, {workdir / 'model.json'}, {workdir / 'params'}", err=True)
+    say(f"written: {workdir / 'results.json'}, {workdir / 'model.json'}, {workdir / 'params'}")

@@ -5,9 +5,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-import typer
-
 from dkjax.errors import ConfigError
+from dkjax.report.console import say
 from dkjax.runtime import machine
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def prepare_training(coordinator: str | None, num_processes: int | None, process
     from dkjax.runtime.processes import is_leader
 
     place = Place(coordinator, num_processes, process_id)
-    if join(place, os.environ, lambda text: typer.echo(text, err=True)):
+    if join(place, os.environ, say):
         _give_stdout_to_results()
         return is_leader()
     return True

@@ -10,6 +10,7 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson
 from dkjax.cli.plural import plural
+from dkjax.report.console import show
 
 if TYPE_CHECKING:
     from dkjax.dkds.verify import Report
@@ -28,15 +29,15 @@ def verify(
     Files, hashes, checksums of records, counts, shapes, labels and ids. All data sets are looked at, also when one is
     damaged. Exits with 0 if all are whole, with 4 otherwise. Checksums find accidents, not a forger: see docs/dkds.md.
     """
-    from dkjax.cli.progress import reading_bytes
+    from dkjax.cli.progress import Activity
     from dkjax.dkds.verify import verify as check
     from dkjax.errors import DataError
 
     reports = []
     for path in data_sets:
         started = time.perf_counter()
-        with reading_bytes(path.name) as progress:
-            report = check(path, progress)
+        with Activity() as activity:
+            report = check(path, activity.counting(f"checking {path.name}", "bytes"))
         reports.append(report)
         if not as_json:
             _print(report, time.perf_counter() - started)
@@ -50,13 +51,13 @@ def verify(
 
 def _print(report: "Report", seconds: float) -> None:
     for problem in report.problems[:_SHOWN]:
-        typer.echo(f"{problem.kind}: {problem}")
+        show(f"{problem.kind}: {problem}")
     if len(report.problems) > _SHOWN:
-        typer.echo(f"... and {len(report.problems) - _SHOWN:,} more problems; --json lists them all")
+        show(f"... and {len(report.problems) - _SHOWN:,} more problems; --json lists them all")
     if report.manifest is not None and report.whole:
         size = sum(entry.bytes for entry in report.manifest.shards)
         shards = plural(len(report.manifest.shards), "shard")
-        typer.echo(
+        show(
             f"{report.path} is whole: {report.manifest.records:,} images in {shards}, "
             f"{size / 1e6:,.1f} MB, {size / 1e9 / seconds:.1f} GB/s"
         )

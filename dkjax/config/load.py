@@ -1,5 +1,6 @@
 """Configurations from TOML: read, overridden, checked, explained where they are wrong, and hashed."""
 
+import difflib
 import hashlib
 import json
 import re
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import pydantic
 from pydantic import BaseModel
 
+from dkjax.config.recipes import recipes
 from dkjax.config.schema import EncryptConfig, PlanConfig, Section, ServerConfig, SimulationConfig
 from dkjax.errors import ConfigError, nearest
 
@@ -30,7 +32,8 @@ def load_as(kind: type[_Kind], path: Path | None, overrides: Sequence[str] = (),
     Args:
         kind: which configuration. One file serves all commands: sections that only another kind knows are passed over,
             but a simulation passes over nothing.
-        path: the TOML file; None for defaults alone.
+        path: the TOML file, or the name of a recipe that comes along, where there is no file of that name; None for
+            defaults alone.
         overrides: `section.key=value` each; the value is read as TOML, or as text where it is not TOML. Arms are
             counted from 0, as in `arms.1.fixed_blocks=12`.
         **given: values of a section that come from elsewhere, such as `data={"source": "digits"}`; they win over
@@ -58,9 +61,13 @@ def load_as(kind: type[_Kind], path: Path | None, overrides: Sequence[str] = (),
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        if str(path) in recipes() and not path.is_file():
+            return tomllib.loads(recipes()[str(path)].text)
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"there is no configuration {path}; the recipes that come along are in configs/") from None
+        close = difflib.get_close_matches(path.stem, recipes(), n=1)
+        hint = f"did you mean the recipe {close[0]}?" if close else "dkjax recipes lists those that come along"
+        raise ConfigError(f"there is no configuration {path}; {hint}") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -29,7 +29,6 @@ FixedCount = Annotated[int | str, Field(union_mode="left_to_right")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-
 class Section(BaseModel):
     """A table of a configuration."""
 

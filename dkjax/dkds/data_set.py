@@ -102,6 +102,10 @@ def read_manifest(path: Path) -> Manifest:
         )
     commit = _read(path / layout.COMMIT, 256)
     begun = (path / layout.PLAN).exists()
+    if path.suffix != layout.SUFFIX and not begun and not (path / layout.MANIFEST).exists():
+        raise DamagedDataSetError(
+            "absent", f"{path} is no encrypted data set: dkjax encrypt {path} --out NAME.dkds makes one of plain images"
+        )
     if commit is None or begun:
         way_out = "run the dkjax encrypt that began it again" if begun else "copy it again, COMMIT last"
         raise DamagedDataSetError("uncommitted", f"{path} is not a finished data set: {way_out}")

@@ -128,7 +128,8 @@ class _Look:
             self.problems.append(_unreadable(path, error))
             return
         for name in strangers:
-            self.problems.append(DamagedDataSetError("stranger", f"{path / name} does not belong into a data set"))
+            text = f"{path / name} does not belong into a data set: remove it"
+            self.problems.append(DamagedDataSetError("stranger", text))
         for number, entry in enumerate(manifest.shards):
             try:
                 self.shards[number] = open_shard(path, number, manifest)

@@ -1,4 +1,4 @@
-"""From records in memory, on disk or on the devices to batches on the mesh."""
+"""Batches on the mesh, from records in memory, on disk or on the devices."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -23,13 +23,13 @@ _THREADS = 2
 def training_batches(
     records: Indexed | DeviceResident, order: StepOrder, steps: range, sharding: jax.sharding.Sharding
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of some training steps, read ahead of their use.
+    """Yield the batches of some training steps, prefetched.
 
-    Each process reads the rows that its own devices need, and no others.
+    Each process reads only the rows that its own devices need.
 
     Args:
         records: what to train on.
-        order: which records a step sees, from `dkjax.input.order`.
+        order: the records of each step, from `dkjax.input.order`.
         steps: which steps, from 0.
         sharding: how a batch is divided, by its first axis.
 
@@ -57,7 +57,7 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """Yield every record once, in order, in batches of one size.
 
-    The last batch is filled up with repetitions of its first record that carry `mask` False.
+    The last batch is padded with repetitions of its first record, whose `mask` is False.
 
     Args:
         records: what to evaluate on.

@@ -1,4 +1,4 @@
-"""From arrays on the host to arrays on devices, which may be those of several processes."""
+"""Arrays on the host to arrays on devices, also of several processes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 
 def put(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
-    """Lay an array out on devices.
+    """Put an array on devices.
 
     Args:
-        array: the whole of it, the same in every process.
-        sharding: where its parts lie.
+        array: all of it, equal in every process.
+        sharding: of the result.
     """
     if sharding.is_fully_addressable:
         return jax.device_put(array, sharding)
@@ -21,7 +21,7 @@ def put(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
 
 
 def own_rows(batch_size: int, sharding: jax.sharding.Sharding) -> NDArray[np.int64]:
-    """Say which rows of a batch lie on the devices of this process.
+    """Return the rows of a batch that are on the devices of this process.
 
     Args:
         batch_size: of the whole batch.
@@ -40,11 +40,11 @@ def own_rows(batch_size: int, sharding: jax.sharding.Sharding) -> NDArray[np.int
 def put_rows(
     batch: Mapping[str, Any], rows: NDArray[np.int64], batch_size: int, sharding: jax.sharding.Sharding
 ) -> dict[str, jax.Array]:
-    """Lay a batch out on devices, each process what it has of it.
+    """Put a batch on devices, each process its own rows.
 
     Args:
         batch: arrays whose first axis is this process's rows.
-        rows: which those are, as `own_rows` says.
+        rows: their numbers, from `own_rows`.
         batch_size: of the whole batch.
         sharding: how it is divided, by its first axis.
     """

@@ -1,8 +1,8 @@
-"""Records that lie whole on every device, from which batches are taken there: chosen, enlarged and encrypted.
+"""Records held by every device, from which batches are gathered, upscaled and encrypted there.
 
-For sets that fit: 50 000 images of 32 px are 154 MB, and 7.5 GB once they are enlarged to 224 px, which are then never
-written anywhere. The devices are told row numbers alone. To make a batch is a program of its own, a small one, so that
-the training step, a large one, is compiled once for all schemes.
+For data that fit: 50 000 images of 32 px are 154 MB, and would be 7.5 GB upscaled to 224 px, a form that is not stored.
+The devices receive row numbers only. Making a batch is a small program of its own, so that the training step, a large
+one, is compiled once for all schemes.
 """
 
 import dataclasses
@@ -24,20 +24,20 @@ from dkjax.input.upscale import upscale_bilinear
 from dkjax.sources.source import Indices, Records, positions
 
 _SHARE = 0.5
-"""How much of a device's memory records may take; the rest is for training."""
+"""Share of a device's memory that records may use; the rest is for training."""
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Everything:
-    """What lies on the devices, and what is done to it, as a pytree.
+    """Records on the devices and their processing, as a pytree.
 
     Attributes:
         images: uint8[n, h, w, c].
         labels: int32[n].
-        image_keys: typed keys [n]; None where the images are not to be encrypted.
+        image_keys: typed keys [n]; None if the images are not encrypted.
         scheme: the encryption, or None.
-        image_size: (H, W) that images are enlarged to before that.
+        image_size: (H, W) to which images are upscaled before encryption.
     """
 
     images: jax.Array
@@ -61,16 +61,16 @@ def _compiled_batch(sharding: jax.sharding.Sharding | None) -> Callable[[_Everyt
 
 
 class LazyEncrypted:
-    """Records that are enlarged and encrypted where and when they are needed, always in the same way.
+    """Records that are upscaled and encrypted on demand, always to the same bytes.
 
-    It keeps a copy of the keys, which outlives their round, until `discard`. That is for simulations, whose clients and
-    server are one process; what a real client hands over is encrypted.
+    It keeps a copy of the keys beyond their round, until `discard`. That is for simulations, whose clients and server
+    are one process; a real client hands over encrypted images.
 
     Args:
-        records: plain records, as large as they come.
+        records: plain records, at their original size.
         scheme: the encryption, or None.
         image_keys: typed keys, one for each record or a single one for all; None where there is no scheme.
-        image_size: (H, W) that the images are enlarged to before that.
+        image_size: (H, W) to which the images are upscaled before encryption.
 
     Guarantees:
         - the bytes are those of resizing and encrypting at once
@@ -103,7 +103,7 @@ class LazyEncrypted:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all images, enlarged, and labels: what a client would hand over."""
+        """Bytes of all upscaled images and labels: the size of the upload."""
         return len(self) * int(np.prod(self.image_shape)) + self.labels.nbytes
 
     def __getitem__(self, indices: Indices) -> Records:
@@ -124,7 +124,7 @@ class LazyEncrypted:
         return {"image": images, "label": self.labels[chosen]}
 
     def discard(self) -> None:
-        """Erase the keys; nothing can be encrypted any more."""
+        """Erase the keys; further encryption is an error."""
         if self.image_keys is not None:
             keys.erase(self.image_keys)
 
@@ -144,23 +144,23 @@ class DeviceResident:
         return len(self.labels)
 
     def batch(self, rows: NDArray[np.integer], sharding: jax.sharding.Sharding) -> dict[str, jax.Array]:
-        """Take some records, on the devices.
+        """Gather some records on the devices.
 
         Args:
-            rows: which, integers [batch_size]; in every process alike.
+            rows: integers [batch_size], equal in every process.
             sharding: how the batch is divided, by its first axis.
 
         Returns:
-            `image` uint8[batch_size, H, W, C] and `label` int32[batch_size]; they may still be in the making.
+            `image` uint8[batch_size, H, W, C] and `label` int32[batch_size]; they may still be computing.
 
         Guarantees:
-            - no image and no key crosses from one device to another
+            - no image and no key is sent from one device to another
               (`test_device_resident.py::test_devices_do_not_talk`).
         """
         return _compiled_batch(sharding)(self._everything, put(rows.astype(np.int32), sharding))
 
     def discard(self) -> None:
-        """Erase the keys and free the memory of the devices."""
+        """Erase the keys and free the device memory."""
         if self._everything.image_keys is not None:
             keys.erase(self._everything.image_keys)
         for array in (self._everything.images, self._everything.labels):
@@ -168,17 +168,17 @@ class DeviceResident:
 
 
 def put_on_devices(pieces: Sequence[RecordPool | LazyEncrypted], sharding: jax.sharding.Sharding) -> DeviceResident:
-    """Lay records on devices.
+    """Put records on devices.
 
     Args:
-        pieces: what follows one another; all of one image shape and, if they are deferred, one scheme.
-        sharding: that gives every device the whole of an array.
+        pieces: consecutive records, all of one image shape and, if encrypted on demand, one scheme.
+        sharding: that replicates an array.
 
     Returns:
         The records on the devices.
 
     Raises:
-        ConfigError: they would take more than half of a device's memory.
+        ConfigError: they would use more than half of a device's memory.
     """
     first = pieces[0]
     records = [piece.records if isinstance(piece, LazyEncrypted) else piece[:] for piece in pieces]
@@ -199,7 +199,7 @@ def put_on_devices(pieces: Sequence[RecordPool | LazyEncrypted], sharding: jax.s
 
 
 def _check_room(size: int, sharding: jax.sharding.Sharding) -> None:
-    """Refuse what would leave too little for training, on devices that say what they have."""
+    """Refuse records that leave too little memory for training, on devices that report their memory."""
     memory = _memory_of(next(iter(sharding.addressable_devices)))
     if memory is not None and size > _SHARE * memory:
         raise ConfigError(

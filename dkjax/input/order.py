@@ -1,4 +1,4 @@
-"""The order in which training sees records: a pure function of a seed and the step."""
+"""The order of the training records: a pure function of a seed and the step."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -10,15 +10,15 @@ from dkjax.errors import ConfigError
 from dkjax.seeds import generator
 
 StepOrder = Callable[[int], NDArray[np.int64]]
-"""Which records a training step sees: steps are counted from 0, the result is int64[batch_size]."""
+"""The records of a training step, int64[batch_size]; steps are counted from 0."""
 
 
 def uniform_order(num_records: int, batch_size: int, seed: int) -> StepOrder:
-    """See every record equally often.
+    """Use every record equally often.
 
     Args:
         num_records: how many records there are.
-        batch_size: how many a step sees.
+        batch_size: records in a step.
         seed: of the order.
 
     Returns:
@@ -30,29 +30,29 @@ def uniform_order(num_records: int, batch_size: int, seed: int) -> StepOrder:
 def weighted_order(
     pieces: Sequence[tuple[str, int]], weights: Mapping[str, float], batch_size: int, seed: int
 ) -> StepOrder:
-    """See each client's records as often as its weight says, however many it has.
+    """Use the records of each client in proportion to its weight, whatever their number.
 
-    An epoch has as many places as there are records. Each client has a share of them in proportion to its weight,
+    An epoch has as many positions as there are records. Each client has a share of them in proportion to its weight,
     rounded by largest remainder, and fills it from an endless stream of its own: all its records in one random order,
-    then in another, going on from epoch to epoch. Then the epoch is shuffled.
+    then in another, continued from epoch to epoch. Then the epoch is shuffled.
 
     Args:
-        pieces: the records as they lie behind one another: the client of each piece, and its number of records. A
-            client may have several pieces.
+        pieces: the client and the number of records of each piece, in the order of the records. A client may have
+            several pieces.
         weights: of each client, above 0; only their proportions matter.
-        batch_size: how many records a step sees.
+        batch_size: records in a step.
         seed: of the order.
 
     Returns:
         The order. The same arguments give the same one on every machine.
 
     Raises:
-        ConfigError: a weight so small that its client would never be seen.
+        ConfigError: a weight so small that its client would never be used.
 
     Guarantees:
-        - in every epoch each client has its share of the places, within one
+        - in every epoch each client has its share of the positions, within one
           (`test_order.py::test_shares_are_as_asked_for`).
-        - at the end of any epoch, all records of a client have been seen equally often, within one
+        - at the end of any epoch, all records of a client have been used equally often, within one
           (`test_order.py::test_every_record_of_a_client_equally_often`).
         - any step can be computed alone (`test_order.py::test_any_step_on_its_own`).
     """
@@ -77,10 +77,10 @@ def weighted_order(
 
 
 def batch_indices(num_records: int, batch_size: int, seed: int, step: int) -> NDArray[np.int64]:
-    """Say which records a training step sees, if all are to be seen equally often.
+    """Return the records of a training step, if all are used equally often.
 
-    Epochs follow each other without a gap: a batch may hold the end of one and the beginning of the next, so every
-    record is seen equally often and no batch is ever short.
+    Epochs are concatenated: a batch may contain the end of one and the beginning of the next, so every record is used
+    equally often and no batch is short.
 
     Args:
         num_records: how many records there are.
@@ -92,7 +92,7 @@ def batch_indices(num_records: int, batch_size: int, seed: int, step: int) -> ND
         `int64[batch_size]`, indices of records. The same arguments give the same order on every machine.
 
     Guarantees:
-        - in any epoch every record comes once (`test_order.py::test_every_record_once_an_epoch`).
+        - in any epoch every record is used once (`test_order.py::test_every_record_once_an_epoch`).
     """
     return _batch(lambda epoch: _epoch_order(num_records, seed, epoch), num_records, batch_size, step)
 
@@ -100,7 +100,7 @@ def batch_indices(num_records: int, batch_size: int, seed: int, step: int) -> ND
 def _batch(
     epoch_order: Callable[[int], NDArray[np.int64]], num_records: int, batch_size: int, step: int
 ) -> NDArray[np.int64]:
-    """Cut a step's records out of the epochs, which follow each other without a gap."""
+    """Slice a step's records out of the concatenated epochs."""
     first = step * batch_size
     epochs, places = np.divmod(np.arange(first, first + batch_size), num_records)
     indices = np.empty(batch_size, np.int64)
@@ -116,7 +116,7 @@ def _epoch_order(num_records: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def _positions(pieces: Sequence[tuple[str, int]]) -> dict[str, NDArray[np.int64]]:
-    """Gather where each client's records lie; clients without any are left out."""
+    """Collect the positions of each client's records; clients without any are omitted."""
     ranges: dict[str, list[NDArray[np.int64]]] = {}
     first = 0
     for client, count in pieces:
@@ -127,7 +127,7 @@ def _positions(pieces: Sequence[tuple[str, int]]) -> dict[str, NDArray[np.int64]
 
 
 def _stream(client: str, num_records: int, seed: int, start: int, stop: int) -> NDArray[np.int64]:
-    """Return part of the endless stream in which a client's own records come, epoch after epoch."""
+    """Return part of the endless stream of a client's own records, epoch after epoch."""
     epochs = range(start // num_records, -(-stop // num_records))
     orders = [generator(f"dkjax.data.sampling {epoch} {client}", seed).permutation(num_records) for epoch in epochs]
     return np.concatenate(orders)[start - epochs.start * num_records : stop - epochs.start * num_records]

@@ -1,4 +1,4 @@
-"""Records that lie in several places, in memory or mapped from files, gathered as if they lay in one."""
+"""Records in several arrays, in memory or memory-mapped, gathered as if they were one array."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +15,16 @@ _BYTES_A_THREAD = 4 << 20
 """Less than this is not worth a thread."""
 
 _SMALL_IMAGE = 16 << 10
-"""Images of fewer bytes are copied sooner than Python names the next: threads would only wait for each other."""
+"""Below this size Python's per-image overhead exceeds the copy, so threads do not help."""
 
 _ALIGNMENT = 64
-"""Bytes; what XLA for CPU wants of the address of an array."""
+"""Alignment in bytes that XLA for CPU requires of an array."""
 
 
 class RecordPool:
-    """Pieces of records behind one another, read by position.
+    """Concatenated pieces of records, read by position.
 
-    No piece is copied or read before it is asked for. Labels are small and are brought together at once.
+    No piece is copied or read before it is requested. Labels are small and are concatenated at once.
 
     Args:
         pieces: records whose images have one shape.
@@ -35,7 +35,7 @@ class RecordPool:
     Guarantees:
         - a batch is what NumPy would gather from all pieces concatenated
           (`test_record_pool.py::test_equals_concatenation`).
-        - a batch is new memory, never used again: `jax.device_put` on a CPU goes on using it instead of a copy
+        - a batch is new memory, never reused: `jax.device_put` on a CPU keeps using it instead of a copy
           (`test_record_pool.py::test_no_batch_is_overwritten`).
     """
 
@@ -81,13 +81,13 @@ class RecordPool:
             return
         pieces = np.searchsorted(self._firsts, chosen, side="right") - 1
         rows = chosen - self._firsts[pieces]
-        # One call that copies image by image, wherever they lie: to gather piece by piece would copy everything twice.
+        # One call copies image by image from all pieces: gathering piece by piece would copy everything twice.
         views = [self._images[piece][row] for piece, row in zip(pieces.tolist(), rows.tolist(), strict=True)]
         np.concatenate(views, out=images.reshape(-1, *self.image_shape[1:]))
 
 
 def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """New memory for images, at an address that JAX on a CPU takes over as it is; anywhere else it would copy."""
+    """New memory for images, aligned so that JAX on a CPU uses it without a copy."""
     size = int(np.prod(shape))
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     first = -memory.ctypes.data % _ALIGNMENT

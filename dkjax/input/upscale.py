@@ -1,7 +1,7 @@
-"""Enlarging images inside a compiled program, to the very bytes that `dkjax.sources.resize` gives on the host.
+"""Upscaling images inside a compiled program, to the bytes of `dkjax.sources.resize` on the host.
 
-Pillow filters rows, then columns, in whole numbers: weights of 22 bits, sums of 32, rounded to bytes in between. Whole
-numbers are the same on every device.
+Pillow filters rows, then columns, in integers: weights of 22 bits, sums of 32, rounded to bytes in between. Integers
+are the same on every device.
 """
 
 import functools
@@ -18,14 +18,14 @@ _WEIGHT_BITS = 22
 
 
 def upscale_bilinear(images: jax.Array, image_size: tuple[int, int]) -> jax.Array:
-    """Enlarge images with a bilinear filter.
+    """Upscale images with a bilinear filter.
 
     Height and width are scaled independently, and each channel by itself.
 
     Args:
         images: uint8[n, h, w, c].
-        image_size: (H, W), neither smaller than the images'. To reduce, Pillow's versions take rows and columns in
-            different orders, which shows in the last bit: that is the host's work.
+        image_size: (H, W), neither smaller than the images'. Images are reduced on the host: Pillow's versions reduce
+            rows and columns in different orders, which changes the last bit.
 
     Returns:
         uint8[n, H, W, c]; the images themselves where they have that size.
@@ -46,7 +46,7 @@ def upscale_bilinear(images: jax.Array, image_size: tuple[int, int]) -> jax.Arra
 
 
 def _along(images: jax.Array, axis: int, length: int) -> jax.Array:
-    """Enlarge one axis."""
+    """Upscale one axis."""
     if images.shape[axis] == length:
         return images
     return apart_on_cpu(functools.partial(_filtered, axis=axis, length=length))(images)

@@ -12,7 +12,7 @@ def draw(results: dict[str, Any], workdir: Path) -> list[Path]:
     """Draw all figures of a run.
 
     Args:
-        results: what `dkjax.collaborative.simulate` returned for the folder.
+        results: what `dkjax.experiment.simulation.simulate` returned for the folder.
         workdir: the run's folder; figures go to `figures/` in it.
 
     Returns:

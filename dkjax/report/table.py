@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from dkjax.report import console as tables
 
 _VIEWS = {"plain": "plain test (%)", "fresh_key": "fresh-key test (%)", "same_key": "same-key test (%)"}
 _HEADINGS = ("arm", "fixed blocks", "fixed pixels", "key for each", *_VIEWS.values(), "SSIM", "upload (MB)", "time (s)")
@@ -16,7 +14,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     """Lay the arms out as text.
 
     Args:
-        results: what `dkjax.collaborative.simulate` returns.
+        results: what `dkjax.experiment.simulation.simulate` returns.
 
     Returns:
         The headings, and a row for each arm: its fixed positions of all, if its scheme has such, whose images share a
@@ -55,43 +53,26 @@ def print_table(results: dict[str, Any]) -> None:
 
     On a terminal too narrow for all of it, columns that are not accuracy are left out rather than numbers cut.
     """
-    console = Console(highlight=False)
-    columns = list(zip(*rows(results), strict=True))
-    if not console.is_terminal:
-        # A pipe or a file has no edge to fit.
-        console.width = max(100, _width(columns))
-    left_out = []
-    for heading in _LEFT_OUT_FIRST:
-        if _width(columns) <= console.width:
-            break
-        left_out.append(heading)
-        columns = [column for column in columns if column[0] != heading]
+    console = tables.results_console()
     data, runs = results["data"], results["config"]["train"]["runs"]
-    console.print(
+    tables.print_line(
+        console,
         f"{data['train_images']:,} training images of {len(data['clients'])} clients, "
-        f"{data['test_images']:,} test images, {runs} run{'s' if runs > 1 else ''} of each arm"
+        f"{data['test_images']:,} test images, {runs} run{'s' if runs > 1 else ''} of each arm",
     )
-    console.print(_rendered(columns))
-    missing = f" Left out for want of width: {', '.join(left_out)}; see table.md." if left_out else ""
-    console.print(
+    headings, *body = rows(results)
+    stacked = {heading: heading.replace(" ", "\n").replace("-", "-\n") for heading in headings}
+    left_out = tables.print_table(
+        console, tuple(stacked.values()), body, left_out_first=[stacked[heading] for heading in _LEFT_OUT_FIRST]
+    )
+    names = ", ".join(heading for heading in _LEFT_OUT_FIRST if stacked[heading] in left_out)
+    missing = f" Left out for want of width: {names}; see table.md." if names else ""
+    tables.print_line(
+        console,
         "Accuracy on plain test images, on test images under fresh keys, and under the training images' own key. SSIM: "
         f"how much the upload looks like the plain image (1: the same); attacks see more than the eye.{missing}",
         style="dim",
     )
-
-
-def _width(columns: list[tuple[str, ...]]) -> int:
-    return Console(width=1000).measure(_rendered(columns)).maximum
-
-
-def _rendered(columns: list[tuple[str, ...]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading, *_ in columns:
-        stacked = heading.replace(" ", "\n").replace("-", "-\n")
-        table.add_column(stacked, justify="left" if heading == "arm" else "right", no_wrap=True)
-    for row in list(zip(*columns, strict=True))[1:]:
-        table.add_row(*row)
-    return table
 
 
 def _share(fixed: int | None, total: int) -> str:

@@ -1,4 +1,4 @@
-"""Which cluster started this process, by the variables that it set; nothing is asked and nothing is started."""
+"""The cluster that started this process, from environment variables alone."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """What started this process.
+    """The cluster that started this process.
 
     Attributes:
         kind: `Open MPI`, `SLURM`, `TPU pod` or `Kubernetes`.
-        processes: how many it started together; None where it does not say.
-        index: which of them this is, from 0; None where it does not say.
+        processes: number of processes started together; None where it is not set.
+        index: of this process among them, from 0; None where it is not set.
     """
 
     kind: str
@@ -20,14 +20,14 @@ class Cluster:
 
 
 def detect_cluster(environ: Mapping[str, str]) -> Cluster | None:
-    """Say what started this process.
+    """Detect the cluster that started this process.
 
     Args:
         environ: the environment variables.
 
     Returns:
-        The cluster, the most specific one where several left their variables: mpirun within a SLURM job is Open MPI.
-        None outside of all.
+        The cluster, the most specific one where several set their variables: mpirun within a SLURM job is Open MPI.
+        None without a cluster.
 
     Example:
         >>> detect_cluster({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"})

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders that one process works in at a time."""
+"""Files that appear whole or not at all, and folders that one process uses at a time."""
 
 import contextlib
 import fcntl
@@ -15,10 +15,10 @@ from typing import Any
 from dkjax.errors import ConfigError
 
 UNFINISHED = ".unfinished"
-"""The ending of a file that is being written; what carries it is no file yet."""
+"""The suffix of a file that is being written; readers ignore files with it."""
 
 LOCK = ".lock"
-"""The file in a folder that says a process is working there, while it does."""
+"""The lock file of a folder that a process is using."""
 
 
 @contextlib.contextmanager

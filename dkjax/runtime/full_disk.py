@@ -1,4 +1,4 @@
-"""What Orbax and TensorStore make of a full disk, turned into what Python makes of it."""
+"""A full disk as Python's `OSError`, whatever Orbax and TensorStore raise for it."""
 
 import contextlib
 import errno
@@ -16,14 +16,14 @@ _SLACK = 1 << 20
 
 
 def require_room(folder: Path, tree: Any) -> None:
-    """Refuse to begin what would not fit on the disk: in the middle of it, Orbax's threads fall over each other.
+    """Refuse to begin what would not fit on the disk: Orbax's threads do not handle a disk that fills up.
 
     Args:
-        folder: below which arrays are to be written; it need not exist.
+        folder: below which arrays will be written; it need not exist.
         tree: the arrays.
 
     Raises:
-        OSError: ENOSPC, there is less than they take.
+        OSError: ENOSPC, there is less room than they need.
     """
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _SLACK
     held = next(path for path in (folder, *folder.parents) if path.is_dir())
@@ -33,7 +33,7 @@ def require_room(folder: Path, tree: Any) -> None:
 
 @contextlib.contextmanager
 def full_disk_is_an_os_error() -> Iterator[None]:
-    """Let a full disk be an `OSError` with its number, whatever it is raised as.
+    """Raise the `OSError` of a full disk, whatever it was raised as.
 
     Raises:
         OSError: with ENOSPC or EDQUOT.
@@ -49,7 +49,7 @@ def full_disk_is_an_os_error() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_about_full_disk() -> Iterator[None]:
-    """Keep Orbax's threads from logging at length what is raised where they are waited for."""
+    """Silence Orbax's threads, which log at length what is raised when they are joined."""
     logger = logging.getLogger("absl")
     logger.addFilter(_tells_of_something_else)
     try:
@@ -63,8 +63,8 @@ def _tells_of_something_else(record: logging.LogRecord) -> bool:
 
 
 def _full_disk(error: BaseException | None) -> int | None:
-    """Return the number of the system's error if an exception means that there is no room.
+    """Return the errno if an exception means that the disk is full.
 
-    It may be a `JaxRuntimeError`, a `ValueError` or an `OSError`; it is the text that tells.
+    It may be a `JaxRuntimeError`, a `ValueError` or an `OSError`; the text decides.
     """
     return next((code for code in (errno.ENOSPC, errno.EDQUOT) if os.strerror(code) in str(error)), None)

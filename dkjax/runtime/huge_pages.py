@@ -1,4 +1,4 @@
-"""How the memory of arrays is got from Linux."""
+"""Huge pages for the memory of arrays on Linux."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ _KERNEL = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def start_again_with_huge_pages(environ: Mapping[str, str], kernel: Path = _KERNEL) -> None:
-    """Start this process again such that glibc asks for huge pages, where that makes a difference.
+    """Restart this process with huge pages requested from the kernel, where that makes a difference.
 
     XLA for CPU allocates the memory of a program anew at every call, and NumPy that of every large array. The kernel
     clears it page by page as it is written to, by default 4 KiB at a time: a fifth of a training step of ViT-Ti/16.

@@ -1,4 +1,4 @@
-"""How a process joins the others of its training: as the cluster says that started it, or as it is told."""
+"""Joining the other processes of a training, by the cluster's settings or by options."""
 
 import dataclasses
 import errno
@@ -15,17 +15,17 @@ from dkjax.runtime.cluster import Cluster, detect_cluster
 
 _WAIT_SECONDS = 300
 _END_SECONDS = 30
-"""How long a process that has finished waits for the others to finish, too."""
+"""How long a finished process waits for the others to finish."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a process stands among the others; what is None is the cluster's to say.
+    """The address and index of a process; None is taken from the cluster.
 
     Attributes:
         coordinator: `HOST:PORT` of process 0.
-        processes: how many there are.
-        index: which of them this is, from 0.
+        processes: their number.
+        index: of this process, from 0.
     """
 
     coordinator: str | None = None
@@ -39,23 +39,23 @@ def join(
     say: Callable[[str], None] = lambda text: None,
     wait_seconds: int = _WAIT_SECONDS,
 ) -> bool:
-    """Join the other processes, before anything is computed.
+    """Join the other processes; called before any computation.
 
-    A process that SLURM, Open MPI, a TPU pod or a Kubernetes Job started together with others joins those. One that is
-    told its place takes that, and what it is not told from the cluster.
+    A process that SLURM, Open MPI, a TPU pod or a Kubernetes Job started together with others joins those. Explicit
+    options override the cluster's settings.
 
     Args:
-        place: what was asked for.
+        place: the explicit options.
         environ: the environment variables.
-        say: told what is waited for.
-        wait_seconds: how long.
+        say: called with a line about what is awaited.
+        wait_seconds: how long to wait.
 
     Returns:
         Whether there are others.
 
     Raises:
-        ConfigError: the place is not one, or not whole.
-        TransportError: process 0 does not answer.
+        ConfigError: the options are invalid or incomplete.
+        TransportError: process 0 does not respond.
     """
     _check(place)
     cluster = detect_cluster(environ)
@@ -74,7 +74,7 @@ def join(
         place.coordinator,
         place.processes,
         place.index,
-        # On its own machine nobody else has to get through.
+        # On one machine, no other host has to connect.
         coordinator_bind_address=place.coordinator if _is_loopback(place.coordinator) else None,
         cluster_detection_method=None if cluster is not None else "deactivate",
         shutdown_timeout_seconds=_END_SECONDS,
@@ -104,9 +104,9 @@ def _is_loopback(coordinator: str) -> bool:
 def _join_cluster(
     cluster: Cluster | None, environ: Mapping[str, str], say: Callable[[str], None], wait_seconds: int
 ) -> bool:
-    """Join the processes that a cluster started, where it did."""
+    """Join the processes that a cluster started, if it did."""
     several = cluster is not None and ((cluster.processes or 1) > 1 or _kubernetes_tells(cluster))
-    # A TPU VM does not tell by its variables whether it is one of several hosts of a slice; JAX asks.
+    # The variables of a TPU VM do not say whether it is one of several hosts of a slice; JAX queries it.
     if not several and not (cluster is None and machine.has_tpu() and environ.get("JAX_PLATFORMS", "tpu") != "cpu"):
         return False
     if cluster is not None:
@@ -123,7 +123,7 @@ def _join_cluster(
 
 
 def _completed(place: Place, cluster: Cluster | None) -> Place:
-    """Fill in what the cluster says."""
+    """Fill in the cluster's settings."""
     processes, index = place.processes, place.index
     if cluster is not None:
         processes = cluster.processes if processes is None else processes
@@ -143,13 +143,13 @@ def _completed(place: Place, cluster: Cluster | None) -> Place:
 
 
 def _kubernetes_tells(cluster: Cluster) -> bool:
-    """Say whether JAX can ask Kubernetes how many pods an indexed Job has: by a package that few images have."""
+    """Return whether JAX can query Kubernetes for the number of pods of an indexed Job; few images have the package."""
     indexed = cluster.kind == "Kubernetes" and cluster.index is not None
     return indexed and importlib.util.find_spec("kubernetes") is not None
 
 
 def _check_reachable_by_jax(cluster: Cluster, environ: Mapping[str, str]) -> None:
-    """Refuse what JAX would not find its way in, and would do alone in every process."""
+    """Refuse a cluster that JAX cannot detect, where every process would train alone."""
     if not says_where(cluster, environ):
         raise ConfigError(
             f"{cluster.kind} started {cluster.processes} processes and does not say where process 0 is: set "
@@ -158,7 +158,7 @@ def _check_reachable_by_jax(cluster: Cluster, environ: Mapping[str, str]) -> Non
 
 
 def says_where(cluster: Cluster, environ: Mapping[str, str]) -> bool:
-    """Say whether the processes of a cluster can find each other; those of Open MPI 5 cannot.
+    """Return whether the processes of a cluster can find each other; those of Open MPI 5 cannot.
 
     Args:
         cluster: what started them.
@@ -168,7 +168,7 @@ def says_where(cluster: Cluster, environ: Mapping[str, str]) -> bool:
 
 
 def _check_free(coordinator: str) -> None:
-    """Raise if somebody else has the port; JAX would end the process without a word that says so."""
+    """Raise if another process uses the port; JAX would abort without saying so."""
     address = _address(coordinator)
     assert address is not None
     with socket.socket() as probe:
@@ -181,7 +181,7 @@ def _check_free(coordinator: str) -> None:
 
 
 def _wait_for(coordinator: str, seconds: int) -> None:
-    """Wait until process 0 answers; JAX would end the process without a word that says so."""
+    """Wait until process 0 responds; JAX would abort without saying so."""
     address = _address(coordinator)
     assert address is not None
     until = time.monotonic() + seconds

@@ -1,7 +1,7 @@
-"""Several processes that train one model together: how they agree, and who does what is done once.
+"""Several processes that train one model together: agreement, and work that is done once.
 
-Every process runs the same program on the same configuration, and has its own part of each batch and of a divided
-state. What is written once is written by the leader, process 0. Alone, everything here does nothing.
+Every process runs the same program on the same configuration, with its own part of each batch and of a sharded state.
+The leader, process 0, writes what is written once. With one process, everything here does nothing.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ _KINDS = {kind.exit_code: kind for kind in (ConfigError, DataError, StoppedError
 
 
 def is_leader() -> bool:
-    """Say whether this process writes what is written once."""
+    """Return whether this process is the leader, which writes what is written once."""
     return jax.process_index() == 0
 
 
 def run_on_all(function: Callable[[], _Result]) -> _Result:
-    """Call a function in every process, and go on only where it has worked in all of them.
+    """Call a function in every process, and continue only if it succeeded in all of them.
 
     Args:
-        function: may do different things in different processes, and may take its time in one while the others wait.
+        function: may differ between processes, and may take long in one while the others wait.
 
     Returns:
-        What it returned in this process.
+        Its result in this process.
 
     Raises:
-        DkjaxError: it failed in some process: this one's own error, or else one that says what the first of them said.
-            Without that, the others would wait for a process that is gone.
+        DkjaxError: it failed in some process: this one's own error, or else one with the text of the first. Otherwise
+            the other processes would wait for one that has exited.
     """
     if jax.process_count() == 1:
         return function()
@@ -69,14 +69,14 @@ def broadcast_from_leader(number: int) -> int:
 
 
 def synced_stop(stop_asked: Callable[[], bool]) -> Callable[[], bool]:
-    """Turn what asks this process whether to stop into what all answer alike.
+    """Make a stop request of one process one of all processes.
 
     Args:
-        stop_asked: says whether this process was asked to stop.
+        stop_asked: returns whether this process should stop.
 
     Returns:
-        To be called in every process equally often: it says yes in the same call in all. Where there are several, JAX
-        watches for SIGTERM, and on Google's clouds for the notice of preemption, and `stop_asked` is not needed.
+        A function to be called equally often in every process; it returns True in the same call in all. With several
+        processes, JAX listens for SIGTERM, and on Google's clouds for preemption notices, and `stop_asked` is not used.
     """
     if jax.process_count() == 1:
         return stop_asked
@@ -88,7 +88,7 @@ def synced_stop(stop_asked: Callable[[], bool]) -> Callable[[], bool]:
 
 @contextlib.contextmanager
 def translate_lost_peer() -> Iterator[None]:
-    """Say in a line that another process is gone, where a computation of all has failed for that.
+    """Raise a one-line error if a collective computation failed because another process died.
 
     Raises:
         TransportError: the others cannot be reached any more.

@@ -1,4 +1,4 @@
-"""Signals that wait until they are asked for, so that nothing is cut short."""
+"""Signals that are polled, so that nothing is interrupted halfway."""
 
 import contextlib
 import os
@@ -11,22 +11,22 @@ from types import FrameType
 import jax
 
 _TWICE_SECONDS = 1.0
-"""Some senders, such as `timeout`, reach a process twice at once; a person who means it again takes longer."""
+"""Some senders, such as `timeout`, signal a process twice at once; a person repeats a signal later than that."""
 
 
 @contextlib.contextmanager
 def signals_polled() -> Iterator[Callable[[], bool]]:
     """Remember SIGINT and SIGTERM instead of acting on them.
 
-    A signal that comes a second or more after the first acts as it would have before. A signal that is ignored stays
-    ignored, and outside the main thread, where Python has no signals, nothing changes.
+    A signal a second or more after the first has its previous effect. An ignored signal stays ignored. Outside the main
+    thread, where Python has no signals, nothing changes.
 
     Yields:
-        What says whether a signal has come.
+        A function that returns whether a signal has arrived.
 
     Guarantees:
-        - the handlers from before are back afterwards (`test_signals.py::test_handlers_are_given_back`).
-        - a signal in duplicate is one (`test_signals.py::test_the_second_signal_acts_unless_it_is_a_duplicate`).
+        - the previous handlers are restored (`test_signals.py::test_handlers_are_given_back`).
+        - a duplicate signal counts once (`test_signals.py::test_the_second_signal_acts_unless_it_is_a_duplicate`).
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -1,4 +1,4 @@
-"""Letting the disk work on one thing while the next is made."""
+"""Writing one item while the next is computed."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,12 +10,12 @@ def writing_behind() -> Iterator[Callable[[Callable[[], None] | None], None]]:
     """Run writes on a thread of their own, one at a time.
 
     Yields:
-        A function that takes the next write. It waits for the write before, raises what went wrong with it, and
-        returns at once; given None it only waits.
+        A function that takes the next write. It waits for the previous write, raises its error if any, and returns
+        immediately; with None it only waits.
 
     Guarantees:
-        - at most one write is waiting, so that memory holds two at most (`test_write_behind.py::test_one_at_a_time`).
-        - the block does not end before the last write has, however it ends
+        - at most one write is waiting, so memory holds at most two items (`test_write_behind.py::test_one_at_a_time`).
+        - the block ends after the last write, also on an error
           (`test_write_behind.py::test_waits_at_the_end`).
     """
     with ThreadPoolExecutor(max_workers=1) as threads:

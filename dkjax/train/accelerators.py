@@ -1,4 +1,4 @@
-"""What the makers say of accelerators, to hold measurements and plans against."""
+"""Published data of accelerators, as a reference for measurements and plans."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,11 +8,11 @@ import jax
 
 
 class Chip(NamedTuple):
-    """What the maker says of a chip.
+    """Published data of a chip.
 
     Attributes:
         memory_bytes: high-bandwidth memory.
-        flops: dense bfloat16 operations in a second, in which TPUs multiply float32 matrices too by default.
+        flops: dense bfloat16 operations a second; by default TPUs also multiply float32 matrices in bfloat16.
         bandwidth: bytes of that memory read or written in a second.
     """
 
@@ -41,5 +41,5 @@ Sources: cloud.google.com/tpu/docs; NVIDIA's data sheets of A100, H100 SXM, H200
 
 
 def accelerator_of(device: jax.Device) -> Chip | None:
-    """Return what is known of a device; None if nothing is, as of CPUs."""
+    """Return the data of a device; None if it is not listed, as for CPUs."""
     return CHIPS.get(device.device_kind)

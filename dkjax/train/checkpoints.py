@@ -24,7 +24,7 @@ _Result = TypeVar("_Result")
 
 _CHECKSUMS = "checksums.json"
 _WRITTEN_LAST = {_CHECKSUMS, "_CHECKPOINT_METADATA", "commit_success.txt"}
-"""What Orbax writes into a checkpoint after the checksums: times and a marker, nothing that training depends on."""
+"""Files that Orbax adds to a checkpoint after the checksums: times and a marker, which do not affect training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,18 +70,18 @@ class Checkpoints:
     asked for, the one with the best accuracy on the first test set.
 
     Args:
-        folder: where; created when the first is written.
-        run: plain JSON values that tell this training from others; kept inside every checkpoint.
-        every: steps from one to the next; 0 for none but where training is stopped.
-        keep: how many of the newest are kept.
-        best: whether one is written after each evaluation, too, and that with the best accuracy kept.
-        stop_asked: says whether training is to be stopped.
-        warn: called with a line for each checkpoint that cannot be used.
+        folder: their folder; created with the first checkpoint.
+        run: JSON values that identify this training; stored in every checkpoint.
+        every: steps between two checkpoints; 0 for one only when training is stopped.
+        keep: number of newest checkpoints to keep.
+        best: whether to write one after each evaluation, too, and to keep the one with the best accuracy.
+        stop_asked: returns whether training should stop.
+        warn: called with one line for each checkpoint that cannot be used.
 
     Guarantees:
         - stopped at any step, training ends with the parameters, the curve and the metrics of one that was not
           (`test_checkpoints.py::test_stopped_anywhere_is_the_same_to_the_bit`, `::test_killed_anywhere`).
-        - a checkpoint that is not, to the bit, what was written is not used
+        - a checkpoint with a changed bit is not used
           (`test_checkpoints.py::test_damaged_checkpoints_are_passed_over`).
         - it may resume on other devices, in the same order (`test_checkpoints.py::test_on_another_number_of_devices`).
     """
@@ -118,10 +118,10 @@ class Checkpoints:
                 self._manager.close()
 
     def newest(self, like: TrainState) -> tuple[TrainState, History] | None:
-        """Read the newest checkpoint that is whole; newer ones, of no use to anybody, are removed.
+        """Read the newest undamaged checkpoint; damaged newer ones are removed.
 
         Args:
-            like: shapes and dtypes of the state, and where it is put, whatever devices it was saved from.
+            like: shapes, dtypes and shardings of the state; the devices it was saved from do not matter.
 
         Returns:
             The state and the history to resume from; None if there is no checkpoint.
@@ -134,7 +134,7 @@ class Checkpoints:
         while (step := broadcast_from_leader(steps.pop(0) if steps else -1)) >= 0:
             path = self._folder / str(step)
             try:
-                # One process reads all of it, and then each what its devices need.
+                # One process verifies all of it; then each reads what its devices need.
                 leader_does(functools.partial(_check, path))
                 return run_on_all(functools.partial(self._read, path, like))
             except DataError as error:
@@ -147,28 +147,28 @@ class Checkpoints:
         return None
 
     def after_step(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
-        """Write a checkpoint where one is due, and stop if that is asked for.
+        """Write a checkpoint where one is due, and stop if requested.
 
         Args:
             step: how many steps have been taken.
             state: the state after them.
-            history: called for the rest, if it is needed.
+            history: returns the history; called only if a checkpoint is written.
 
         Raises:
-            StoppedError: a checkpoint is on the disk, and training is to stop here.
+            StoppedError: training should stop here; a checkpoint is on the disk.
         """
         if self._every and step % self._every == 0:
             self._save(step, state, history())
         self.stop_if_asked(step, state, history)
 
     def after_evaluation(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
-        """Write a checkpoint, and stop if that is asked for; arguments and errors as for `after_step`."""
+        """Write a checkpoint, and stop if requested; arguments and errors as for `after_step`."""
         if self._every and self._keep_best:
             self._save(step, state, history())
         self.stop_if_asked(step, state, history)
 
     def stop_if_asked(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
-        """Stop if that is asked for, with a checkpoint; arguments and errors as for `after_step`."""
+        """Stop with a checkpoint if requested; arguments and errors as for `after_step`."""
         if self._stop_asked():
             self._save(step, state, history())
             with full_disk_is_an_os_error():
@@ -221,7 +221,7 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         handlers = {
-            # Trained parameters are as good as random: to compress them is work for nothing.
+            # Trained parameters barely compress.
             "state": ocp.PyTreeCheckpointHandler(use_compression=False),
             "history": ocp.JsonCheckpointHandler(),
         }
@@ -239,7 +239,7 @@ class Checkpoints:
         return Manager(self._folder, options=options, item_handlers=handlers)
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Say which checkpoints are kept; Orbax asks."""
+        """Return which checkpoints to keep; called by Orbax."""
         steps = [checkpoint.step for checkpoint in checkpoints]
         kept = {*sorted(steps)[-self._keep :], self._best}
         return [step in kept for step in steps]
@@ -252,7 +252,7 @@ class Checkpoints:
 
 
 class NoCheckpoints(Checkpoints):
-    """For a training that cannot be gone on with, as what it trains on cannot be had again: it only stops."""
+    """For a training that cannot be resumed, because its images cannot be encrypted again: it only stops."""
 
     def __init__(self, stop_asked: Callable[[], bool] = lambda: False) -> None:
         super().__init__(Path(), {}, every=0, keep=1, stop_asked=stop_asked)
@@ -261,13 +261,13 @@ class NoCheckpoints(Checkpoints):
         """There is none."""
 
     def stop_if_asked(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
-        """Stop if that is asked for."""
+        """Stop if requested."""
         if self._stop_asked():
             raise StoppedError("stopped; finished runs are kept, and the same command begins this one anew")
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a checkpoint, by its place; a flipped bit in an array is silent in Orbax's format."""
+    """SHA-256 of every file of a checkpoint, by path; Orbax's format does not detect a flipped bit in an array."""
     sums = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not (path.parent == folder and path.name in _WRITTEN_LAST):

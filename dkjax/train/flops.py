@@ -1,4 +1,4 @@
-"""How many operations a network needs, by the compiler's count."""
+"""Floating point operations of a network, by the compiler's count."""
 
 import dataclasses
 from typing import Any
@@ -10,10 +10,10 @@ from dkjax.models.vit import Model
 
 
 def flops_per_image(model: Model, image_shape: tuple[int, int, int]) -> float:
-    """Count what learning from one image takes: forward, and backward to every parameter.
+    """Count the operations of one training image: forward pass, and backward pass to every parameter.
 
-    What is computed twice to save memory (`remat`) counts once, and what the optimizer does does not: this is the work
-    that a network asks for, by which utilisation is measured.
+    Rematerialised operations (`remat`) count once, the optimizer's not at all: this is the model's own work, the basis
+    of utilisation.
 
     Args:
         model: the network.

@@ -1,4 +1,4 @@
-"""The training loop: batches in, progress out, and a stop at the first loss that is not a number."""
+"""The training loop: takes batches, reports progress, and stops at the first loss that is not finite."""
 
 import contextlib
 import dataclasses
@@ -44,8 +44,8 @@ class Trainer:
         train_step: as `make_train_step` builds it.
         eval_step: as `make_eval_step` builds it.
         learning_rate: by step; None where the optimizer is the caller's.
-        flops_per_image: floating point operations that the network takes to learn from one image; None where nobody
-            knows how many the devices could do.
+        flops_per_image: floating point operations of one training image; None where the peak of the devices is
+            unknown.
     """
 
     config: TrainConfig
@@ -59,7 +59,7 @@ class Trainer:
     flops_per_image: float | None = None
 
     def start(self, params: Any) -> TrainState:
-        """Return the state before the first step, from parameters that stay untouched."""
+        """Return the state before the first step; the parameters are not changed."""
         return initial_state(params, self.tx, self.mesh)
 
     def state_like(self, params: Any) -> TrainState:
@@ -72,7 +72,7 @@ class Trainer:
         )
 
     def replicate_key(self, prng_key: jax.Array) -> jax.Array:
-        """Give every device a typed key that every process has."""
+        """Replicate a typed key, the same in every process, to all devices."""
         words = np.asarray(jax.random.key_data(prng_key))
         impl = jax.random.key_impl(prng_key)
         whole = replicated(self.mesh)
@@ -92,16 +92,16 @@ def make_trainer(
     Args:
         config: epochs, batch size, optimizer.
         model: the network.
-        num_records: images in an epoch; what all clients together upload in one round.
-        devices: to train on; by default all there are.
-        image_shape: `(H, W, C)`, for the utilisation of the devices to be measured.
+        num_records: images in an epoch: the uploads of all clients in one round.
+        devices: to train on; by default all.
+        image_shape: `(H, W, C)`; with it, the utilisation of the devices is measured.
         tx: the optimizer; by default the one that the settings describe.
 
     Returns:
         The trainer; nothing is compiled before its first step.
 
     Raises:
-        ConfigError: the devices do not divide the batch, or `fsdp` not the devices.
+        ConfigError: the batch size is not divisible by the devices, or their number not by `fsdp`.
     """
     mesh = train_mesh(config.batch_size, devices, fsdp=config.fsdp, accumulate=config.accumulate)
     total_steps = max(1, config.epochs * num_records // config.batch_size)
@@ -136,14 +136,14 @@ def train(
 ) -> TrainState:
     """Take some training steps.
 
-    Metrics stay on the devices between reports, so the loop does not wait for them; every step's loss is checked all
-    the same.
+    Metrics stay on the devices between reports, so the loop does not wait for them; nevertheless every step's loss is
+    checked.
 
     Args:
         trainer: from `make_trainer`.
         state: the state before the first of these steps; it is donated.
         records: what to train on.
-        order: which records a step sees, from `dkjax.input.order`, `config.batch_size` of them.
+        order: the `config.batch_size` records of each step, from `dkjax.input.order`.
         steps: which steps of the whole training to take, such as `range(0, trainer.total_steps)`.
         prng_key: the root of the dropout keys.
         report: called every `config.log_every` steps and after the last.
@@ -238,11 +238,11 @@ def count_correct(
 
 
 def finite_metrics(metrics: Sequence[Metrics], step: int) -> tuple[Metrics, ...]:
-    """Bring metrics to the host.
+    """Copy metrics to the host.
 
     Args:
         metrics: of consecutive steps.
-        step: how many steps had been taken after the last of them.
+        step: number of steps taken after the last of them.
 
     Returns:
         The same, float32[] each.

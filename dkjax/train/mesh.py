@@ -34,7 +34,7 @@ def train_mesh(
         A mesh with the axes `data` and `fsdp`.
 
     Raises:
-        ConfigError: `fsdp` does not divide the devices, or the devices do not divide what a step takes at a time.
+        ConfigError: the number of devices is not divisible by `fsdp`, or a micro-batch not by the devices.
     """
     devices = jax.devices() if devices is None else devices
     count = len(devices)
@@ -62,7 +62,7 @@ def fsdp_sharding(mesh: Mesh, tree: Any) -> Any:
 
     Args:
         mesh: from `train_mesh`.
-        tree: arrays, or their shapes as `jax.eval_shape` gives them.
+        tree: arrays, or their shapes as `jax.eval_shape` returns them.
 
     Returns:
         A sharding for each: the longest axis that `fsdp` divides, the last of several, is sharded over `fsdp`. Vectors

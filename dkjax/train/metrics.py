@@ -16,15 +16,16 @@ class Progress:
 
     Attributes:
         step: steps taken so far.
-        total_steps: steps there will be.
+        total_steps: steps of the whole training.
         loss: mean loss over the steps since the last report.
         accuracy: mean accuracy on the training batches since the last report, 0 to 1.
         learning_rate: at this step; None where the optimizer is the caller's.
         images_per_second: since the last report.
-        input_wait: share of the time since then for which nothing could be done but wait for a batch, 0 to 1.
-        model_flops_utilisation: operations that the network needs for that many images, over those that the devices
-            could do at best in bfloat16; None where that is not known, as on CPUs.
-        device_memory_bytes: peak memory in use, the highest of this process's devices; None where they do not say.
+        input_wait: share of the time since then spent waiting for a batch, 0 to 1.
+        model_flops_utilisation: operations of the network for that many images, over the peak of the devices in
+            bfloat16; None where the peak is unknown, as on CPUs.
+        device_memory_bytes: peak memory in use, the highest of this process's devices; None where they do not report
+            it.
         host_memory_bytes: peak memory of this process.
     """
 
@@ -51,7 +52,7 @@ MEASURED = (
 
 
 class MetricsLog:
-    """Metrics as JSON lines, one object a line, in a file that is readable while it grows.
+    """Metrics as JSON lines, in a file that can be read during training.
 
     Args:
         path: the file; None to write nothing, for processes that are not the leader.
@@ -60,7 +61,7 @@ class MetricsLog:
         first_step: events of this and later steps, of an unfinished run, are dropped.
 
     Raises:
-        MissingPackageError: events are asked for, and tensorboardX is not installed.
+        MissingPackageError: events are requested, and tensorboardX is not installed.
     """
 
     def __init__(
@@ -73,14 +74,14 @@ class MetricsLog:
 
     @property
     def num_bytes(self) -> int:
-        """How long the log is."""
+        """Length of the log in bytes."""
         return os.fstat(self._file.fileno()).st_size
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Append one line.
 
         Args:
-            step: how many steps have been taken.
+            step: number of steps taken.
             values: numbers, None, or numbers by name.
         """
         self._file.write(json.dumps({"step": step, **values}) + "\n")
@@ -90,7 +91,7 @@ class MetricsLog:
                     self._events.add_scalar(tag, number, step)
 
     def close(self) -> None:
-        """Close the file; nothing can be written any more."""
+        """Close the file."""
         self._file.close()
         if self._events is not None:
             self._events.close()

@@ -1,4 +1,4 @@
-"""Mixup: pairs of images and of their labels, averaged, which means the same on encrypted images as on plain ones."""
+"""Mixup: averaged pairs of images and of their labels, with the same meaning on encrypted and on plain images."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 def mixup(prng_key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float) -> tuple[jax.Array, jax.Array]:
     """Average each image with its neighbour in the batch, and their targets in the same proportion.
 
-    Every batch is in random order, so neighbours are random pairs; to take neighbours keeps both on one device.
+    Every batch is in random order, so neighbours are random pairs; neighbours are on one device.
 
     Args:
         prng_key: typed PRNG key, shape []; decides the proportion, one for the whole batch.
@@ -19,7 +19,7 @@ def mixup(prng_key: jax.Array, images: jax.Array, targets: jax.Array, alpha: flo
         Images and targets of the same shapes.
 
     Guarantees:
-        - the mean over a batch stays what it was (`test_mixup.py::test_means_stay`).
+        - the mean over a batch is unchanged (`test_mixup.py::test_means_stay`).
 
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", arXiv 1710.09412.
     """

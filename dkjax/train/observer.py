@@ -4,28 +4,28 @@ from dkjax.train.metrics import Progress
 
 
 class Observer:
-    """Is told what happens; does nothing with it. Override what is of interest."""
+    """Receives events and ignores them; override the methods of interest."""
 
     def reading(self, source: str) -> None:
         """The images of a source are about to be read."""
 
     def skipped(self, name: str, reason: str) -> None:
-        """A record could not be read and is left out."""
+        """A record could not be read and is skipped."""
 
     def verifying(self, done: int, total: int) -> None:
-        """So many bytes of the data sets have been found whole."""
+        """This many bytes of the data sets have been verified."""
 
     def note(self, text: str) -> None:
-        """There is something a person should know."""
+        """A message for the user."""
 
     def warning(self, text: str) -> None:
-        """Something is wrong that does not keep the work from being done."""
+        """A problem that does not prevent the run."""
 
     def run_started(self, arm: str, run: int, runs: int, total_steps: int) -> None:
         """Run `run` of `runs` (from 1) of an arm begins."""
 
     def run_kept(self, arm: str, run: int) -> None:
-        """A run was found finished in the work directory and is not done again."""
+        """A finished run was found in the work directory and is kept."""
 
     def encrypted(self, arm: str, round_number: int, images: int) -> None:
         """All clients have uploaded their images of a round."""

@@ -1,4 +1,4 @@
-"""AdamW with warm-up and cosine decay, as ViTs are fine-tuned."""
+"""AdamW with warm-up and cosine decay, the usual optimizer of ViTs."""
 
 import jax
 import optax
@@ -7,7 +7,7 @@ from dkjax.config import TrainConfig
 
 
 def schedule(config: TrainConfig, total_steps: int) -> optax.Schedule:
-    """Return the learning rate by step: linear warm-up, then a cosine to zero at `total_steps`."""
+    """Return the learning rate by step: linear warm-up, then cosine decay to zero at `total_steps`."""
     return optax.schedules.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.learning_rate,

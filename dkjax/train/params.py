@@ -13,7 +13,7 @@ def save_params(path: Path, params: Any) -> None:
     """Write parameters to a folder of their own, which appears whole or not at all.
 
     Args:
-        path: the folder; one that is there already is replaced.
+        path: the folder; an existing one is replaced.
         params: a pytree of arrays.
 
     Raises:
@@ -31,14 +31,14 @@ def load_params(path: Path, like: Any, sharding: jax.sharding.Sharding) -> Any:
 
     Args:
         path: the folder.
-        like: arrays, or shapes and dtypes as `jax.eval_shape` gives them, in the expected tree.
-        sharding: where the parameters are put, whatever devices they were saved from.
+        like: arrays, or shapes and dtypes as `jax.eval_shape` returns them, in the expected tree.
+        sharding: of the parameters; the devices they were saved from do not matter.
 
     Returns:
         The parameters.
 
     Raises:
-        DataError: there is no such folder, or what is in it is not this model's.
+        DataError: there is no such folder, or its parameters are not of this model.
     """
     import orbax.checkpoint as ocp
 
@@ -47,7 +47,7 @@ def load_params(path: Path, like: Any, sharding: jax.sharding.Sharding) -> Any:
     target = placed(like, sharding)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            # Orbax reads an array into another shape by complaining at length and in the background.
+            # For an array of another shape, Orbax only logs, at length and on a background thread.
             _check_shapes(checkpointer.metadata(path.absolute()).item_metadata.tree, target)
             return checkpointer.restore(path.absolute(), target)
     except (ValueError, KeyError, OSError, AttributeError) as error:
@@ -55,7 +55,7 @@ def load_params(path: Path, like: Any, sharding: jax.sharding.Sharding) -> Any:
 
 
 def placed(like: Any, sharding: jax.sharding.Sharding) -> Any:
-    """Return shapes and dtypes with the sharding that Orbax is to restore them with, whatever they were saved from."""
+    """Return shapes and dtypes with the sharding with which Orbax restores them."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like)
 
 

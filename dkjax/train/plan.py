@@ -1,7 +1,7 @@
-"""What a training step needs, known before anything is run: it is compiled, for devices that may be absent.
+"""Memory, operations and communication of a training step, from compiling it, also for devices that are absent.
 
-The program is that of `dkjax.train.loop.make_trainer`, for the shapes of one batch; neither an image nor a parameter
-is computed.
+The program is that of `dkjax.train.loop.make_trainer`, for the shapes of one batch. No image and no parameter is
+computed.
 """
 
 import collections
@@ -29,28 +29,28 @@ _QUIET = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What one training step needs. Where nothing else is said, numbers are of one device.
+    """Requirements of one training step; numbers are for one device unless stated otherwise.
 
     Attributes:
         device_kind: JAX's name of the devices.
-        devices: how many there are.
+        devices: their number.
         batch_size: images of a step, over all devices.
         image_shape: `(H, W, C)` of one image.
         parameters: of the network.
         argument_bytes: the training state, a batch's share and the dropout key.
-        temporary_bytes: activations and whatever else lives during a step.
-        output_bytes: what a step returns and does not write over its arguments.
+        temporary_bytes: activations and other temporaries of a step.
+        output_bytes: results that do not reuse donated arguments.
         program_bytes: the machine code.
-        memory_bytes: what there is; None where it is not known.
-        flops: floating point operations. The compiler counts the loop of `train.accumulate` once; here it counts as
-            often as it runs, and the optimizer, a small part, with it.
-        accessed_bytes: read and written, likewise.
-        least_seconds: below this no step can be, by the chip's arithmetic and memory bandwidth; None for devices
-            that are not in `dkjax.train.accelerators.CHIPS`.
-        estimated_seconds: the compiler's own estimate of a step; None where it makes none. Neither number knows
-            what the host does or what waits for the network.
-        collectives: how often each kind of communication between devices stands in the program.
-        compile_seconds: what compiling took, here.
+        memory_bytes: memory of the device; None where it is unknown.
+        flops: floating point operations. The compiler counts the loop of `train.accumulate` once; here the count is
+            multiplied by its iterations, which includes the optimizer, a small part.
+        accessed_bytes: bytes read and written, likewise.
+        least_seconds: lower bound of a step, by the chip's arithmetic and memory bandwidth; None for devices that are
+            not in `dkjax.train.accelerators.CHIPS`.
+        estimated_seconds: the compiler's own estimate of a step; None where it makes none. Neither number includes the
+            host or waiting for the network.
+        collectives: number of each kind of communication between devices in the program.
+        compile_seconds: time of the compilation on this machine.
     """
 
     device_kind: str
@@ -88,16 +88,16 @@ def plan_training(
     image_shape: tuple[int, int, int],
     devices: Sequence[jax.Device] | None = None,
 ) -> Plan:
-    """Compile the training step and say what it needs.
+    """Compile the training step and return its requirements.
 
     Args:
         config: batch size, optimizer.
         model: the network.
         image_shape: `(H, W, C)` of one image.
-        devices: to compile for, such as those of `topology_devices`; by default all there are.
+        devices: to compile for, such as those of `topology_devices`; by default all.
 
     Returns:
-        What the compiler found.
+        The plan.
 
     Raises:
         ConfigError: the patch size does not divide the image, the devices do not divide the batch, or the compiler
@@ -150,7 +150,7 @@ def plan_training(
         flops=flops,
         accessed_bytes=accessed,
         least_seconds=max(flops / chip.flops, accessed / chip.bandwidth) if chip else None,
-        # The sum is negative where the compiler has no time for some of the operations; then it means nothing.
+        # The sum is negative, and meaningless, where the compiler has no estimate for some of the operations.
         estimated_seconds=estimated if estimated > 0 else None,
         collectives=collectives_of(compiled),
         compile_seconds=seconds,
@@ -158,18 +158,18 @@ def plan_training(
 
 
 def collectives_of(compiled: Any) -> dict[str, int]:
-    """Count how often each kind of communication between devices stands in a compiled program."""
+    """Count each kind of communication between devices in a compiled program."""
     return dict(collections.Counter(_COLLECTIVE.findall(compiled.as_text() or "")))
 
 
 def topology_devices(topology: str) -> list[jax.Device]:
-    """Name the devices of TPUs that need not be there, to compile for.
+    """Return devices of a TPU topology to compile for, which need not be present.
 
     Args:
         topology: a generation and the chips along each axis, such as `v5e:4x4`, `v6e:2x2` or `v5p:2x2x1`.
 
     Returns:
-        The devices; nothing can be run on them.
+        The devices; they cannot run anything.
 
     Raises:
         ConfigError: there is no such topology.
@@ -177,7 +177,7 @@ def topology_devices(topology: str) -> list[jax.Device]:
     """
     from jax.experimental import topologies
 
-    # The compiler asks Google's metadata server where it is, and waits, unless all is said beforehand.
+    # Unless all of this is set, the compiler queries Google's metadata server, and waits.
     added = {name: value for name, value in _QUIET.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -201,5 +201,5 @@ def topology_devices(topology: str) -> list[jax.Device]:
 
 
 def _memory(device: jax.Device) -> int | None:
-    """Memory of a device at hand; CPUs do not say."""
+    """Memory of a local device; CPUs do not report it."""
     return (device.memory_stats() or {}).get("bytes_limit") if device.platform == "gpu" else None

@@ -1,4 +1,4 @@
-"""What of a training is recorded on request, beside its metrics."""
+"""Optional recordings of a training beside its metrics: traces and TensorBoard's events."""
 
 import dataclasses
 from pathlib import Path
@@ -11,7 +11,7 @@ from dkjax.train.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Profiling:
-    """What is asked for.
+    """The requested recordings.
 
     Attributes:
         profile: the steps of which a trace is written, counted from 0; None for none.
@@ -22,16 +22,16 @@ class Profiling:
     tensorboard: bool = False
 
     def events(self, folder: Path) -> Path | None:
-        """Where the events of a run go, or None."""
+        """The folder for the events of a run, or None."""
         return folder / "tensorboard" if self.tensorboard else None
 
 
 class Profiler:
-    """Writes a trace of some steps, for TensorBoard's profile plugin, XProf or Perfetto; each process its own.
+    """Writes a trace of some steps, for TensorBoard's profile plugin, XProf or Perfetto; one for each process.
 
     Args:
-        folder: where.
-        steps: which; None for none.
+        folder: for the trace.
+        steps: to trace; None for none.
 
     Guarantees:
         - what the devices do in those steps is in it, and nothing before or after
@@ -44,7 +44,7 @@ class Profiler:
         self._running = False
 
     def before_step(self, step: int, state: TrainState) -> None:
-        """Begin or end, where it is time to; arguments as for `dkjax.train.loop.train`."""
+        """Begin or end the trace at its steps; arguments as for `dkjax.train.loop.train`."""
         if self._steps is None:
             return
         if self._running and step not in self._steps:

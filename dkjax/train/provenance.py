@@ -1,4 +1,4 @@
-"""What stands beside results: what was asked for, and what it ran on."""
+"""Provenance of results: configuration, versions and device."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ from dkjax.train.loop import Trainer
 
 
 def provenance(config: BaseModel) -> dict[str, Any]:
-    """Say what was asked for and what it ran on."""
+    """Return configuration, versions and device."""
     return {
         "config": resolved(config),
         "config_hash": config_hash(config),

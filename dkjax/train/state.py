@@ -1,4 +1,4 @@
-"""What training carries from step to step."""
+"""The state of training."""
 
 import dataclasses
 from typing import Any
@@ -17,7 +17,7 @@ class TrainState:
     """A pytree of arrays alone.
 
     Attributes:
-        step: int32[], how many steps were taken.
+        step: int32[], number of steps taken.
         params: the model's parameters.
         opt_state: the optimizer's state.
     """
@@ -33,10 +33,10 @@ def state_like(params: Any, tx: optax.GradientTransformation) -> TrainState:
 
 
 def initial_state(params: Any, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
-    """Start training from parameters, which stay untouched.
+    """Return the initial state; the parameters are not changed.
 
     Args:
-        params: on this process's devices or in its memory; the same in every process.
+        params: on this process's devices or in its memory; equal in every process.
         tx: the optimizer.
         mesh: the devices; the sharding is that of `dkjax.train.mesh.fsdp_sharding`.
 

@@ -32,7 +32,7 @@ def make_train_step(
     Args:
         model: the network.
         tx: the optimizer.
-        config: `label_smoothing`, `mixup` and `accumulate` count here.
+        config: its `label_smoothing`, `mixup` and `accumulate` are used.
         mesh: the devices.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How fast training goes, and what it waits for."""
+"""Speed of training, and time spent waiting for input."""
 
 import contextlib
 import resource
@@ -12,7 +12,7 @@ from dkjax.train.accelerators import accelerator_of
 
 
 class Throughput:
-    """Measures between one report and the next.
+    """Measures the time between two reports.
 
     Args:
         batch_size: images of a step.
@@ -41,7 +41,7 @@ class Throughput:
         self._steps += 1
 
     def read(self) -> dict[str, Any]:
-        """Return what there is to say since the last time, by the names of `dkjax.train.metrics.Progress`."""
+        """Return the measurements since the last call, by the names of `dkjax.train.metrics.Progress`."""
         seconds = time.perf_counter() - self._since
         images_per_second = self._steps * self._batch_size / seconds
         measured = {

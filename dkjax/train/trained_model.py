@@ -1,4 +1,4 @@
-"""A trained model in a folder: its parameters, and all that is needed to use them again."""
+"""A trained model in a folder: its parameters and description."""
 
 import dataclasses
 from pathlib import Path
@@ -23,7 +23,7 @@ class Trained:
     Attributes:
         model: the network.
         params: its parameters, on every device.
-        image_shape: `(H, W, C)` of the images it sees, uint8.
+        image_shape: `(H, W, C)` of its input images, uint8.
         class_names: by label.
     """
 
@@ -34,10 +34,10 @@ class Trained:
 
 
 def save_trained(folder: Path, trained: Trained) -> None:
-    """Write a trained model to `params/` (Orbax) and `model.json`, which comes last; in every process alike.
+    """Write a trained model to `params/` (Orbax) and, last, `model.json`; called in every process.
 
     Args:
-        folder: a folder; what an earlier try left of the two is replaced.
+        folder: a folder; earlier versions of the two are replaced.
         trained: the model.
     """
     leader_does(lambda: (folder / _MODEL).unlink(missing_ok=True))
@@ -57,7 +57,7 @@ def load_trained(folder: Path) -> Trained:
         folder: the folder.
 
     Returns:
-        The model, on all devices there are now.
+        The model, on all current devices.
 
     Raises:
         DataError: there is none, or it is damaged.

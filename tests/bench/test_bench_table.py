@@ -1,6 +1,7 @@
 """The tables: numbers as people read them, and never cut."""
 
 import pytest
+from rich.console import Console
 
 from dkjax.bench import table
 
@@ -81,7 +82,7 @@ def test_step_without_a_known_peak_and_without_timm(capsys: pytest.CaptureFixtur
 def test_narrow_terminals_lose_columns_and_no_digits(
     width: int, columns: int, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "_console", lambda: table.Console(width=width, highlight=False))
+    monkeypatch.setattr(table, "results_console", lambda: Console(width=width, highlight=False))
     table.print_encryption(ENCRYPTION)
     text = capsys.readouterr().out
     assert "…" not in text

@@ -1,10 +1,14 @@
 """The command itself: help, version, and how soon they are there."""
 
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import dkjax
@@ -17,8 +21,8 @@ COMMAND = [sys.executable, "-c", "from dkjax.cli.main import main; main()"]
 def test_help(option: str) -> None:
     result = CliRunner().invoke(app, [option])
     assert (result.exit_code, result.stderr) == (0, "")
-    commands = ("simulate", "encrypt", "inspect", "verify", "convert", "train", "evaluate", "export", "plan")
-    for word in (*commands, "doctor", "bench", "--version"):
+    commands = ("simulate", "encrypt", "inspect", "verify", "convert", "train", "evaluate", "predict", "export", "plan")
+    for word in (*commands, "recipes", "doctor", "bench", "--version"):
         assert word in result.stdout
 
 
@@ -32,6 +36,20 @@ def test_help_of_simulate() -> None:
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"dkjax {dkjax.__version__}\n", "")
+
+
+def test_help_loses_nothing_to_markup() -> None:
+    """Typer takes what stands in brackets, such as the extra of a package, for markup, and leaves it out."""
+
+    def texts(command: Any) -> Iterator[str]:
+        yield command.help or ""
+        yield from (getattr(parameter, "help", "") or "" for parameter in command.params)
+        for below in getattr(command, "commands", {}).values():
+            yield from texts(below)
+
+    found = list(texts(get_command(app)))
+    assert len(found) > 60
+    assert [text for text in found if re.search(r"\[[a-z]", text)] == []
 
 
 def test_without_a_command_help_is_shown() -> None:
@@ -56,6 +74,8 @@ def test_without_a_command_help_is_shown() -> None:
         "from dkjax.cli.main import app; app(['train', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['bench', 'encrypt', '--help'], standalone_mode=False)",
         "from dkjax.cli.main import app; app(['convert', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['predict', '--help'], standalone_mode=False)",
+        "from dkjax.cli.main import app; app(['recipes', '--help'], standalone_mode=False)",
     ],
 )
 def test_jax_is_not_imported(program: str) -> None:

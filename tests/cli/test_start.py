@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import dkjax
+from dkjax.cli.start import trains_on_cpu
 from dkjax.runtime import huge_pages
 from dkjax.runtime.huge_pages import start_again_with_huge_pages
 
@@ -77,17 +78,57 @@ def test_goes_on_where_it_cannot_start_again(tmp_path: Path, monkeypatch: pytest
     start_again_with_huge_pages({}, kernel(tmp_path, ON_DEMAND))
 
 
-def test_the_command_starts_once_more_and_no_more() -> None:
-    program = "import os; print(os.getpid()); from dkjax.cli.start import main; main()"
+@pytest.mark.parametrize(
+    ("command", "platforms", "expected"),
+    [
+        ("simulate quickstart", "cpu", True),
+        ("--debug train run.toml --data a.dkds", "cpu", True),
+        ("bench step --quick", "cpu", True),
+        ("bench encrypt", "cpu", False),
+        ("bench", "cpu", False),
+        ("encrypt simulate --out a.dkds", "cpu", False),
+        ("predict run train", "cpu", False),
+        ("verify a.dkds", "cpu", False),
+        ("--version", "cpu", False),
+        ("train --help", "cpu", False),
+        ("simulate -h", "cpu", False),
+        ("", "cpu", False),
+        ("train run.toml", "cuda,cpu", False),
+        ("train run.toml", "tpu", False),
+    ],
+)
+def test_what_trains_on_cpu(command: str, platforms: str, expected: bool) -> None:
+    assert trains_on_cpu(command.split(), platforms) == expected
+
+
+@pytest.mark.parametrize("accelerator", [None, "/dev/nvidia0", "/dev/accel0"])
+def test_an_accelerator_that_is_there(accelerator: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "exists", lambda path: path == accelerator)
+    assert trains_on_cpu(["train"], "") == (accelerator is None)
+    assert trains_on_cpu(["train"], "cpu")
+
+
+@pytest.mark.parametrize(("command", "starts"), [("simulate absent.toml", 2), ("--version", 1), ("recipes", 1)])
+def test_the_command_starts_once_more_and_no_more(command: str, starts: int) -> None:
+    program = "import os; print('process', os.getpid()); from dkjax.cli.start import main; main()"
     environ = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     ran = subprocess.run(
-        [sys.executable, "-u", "-c", program, "--version"], env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "-u", "-c", program, *command.split()],
+        env={**environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    *processes, version = ran.stdout.splitlines()
-    assert (ran.returncode, ran.stderr, version) == (0, "", f"dkjax {dkjax.__version__}")
+    processes = [line for line in ran.stdout.splitlines() if line.startswith("process ")]
     again = huge_pages._glibc_can() and huge_pages._on_demand(huge_pages._KERNEL)
-    assert len(processes) == (2 if again else 1)
+    assert len(processes) == (starts if again else 1)
     assert len(set(processes)) == 1
+    assert "Traceback" not in ran.stderr
+
+
+def test_as_a_module() -> None:
+    ran = subprocess.run([sys.executable, "-m", "dkjax", "--version"], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"dkjax {dkjax.__version__}\n", "")
 
 
 def test_nothing_is_imported_before() -> None:

@@ -133,6 +133,11 @@ BAD_INPUTS: dict[str, tuple[list[str], int, str]] = {
     "absent": (["--data", "none.dkds"], 4, "there is no encrypted data set none.dkds"),
     "no data set": (["--data", "all.toml"], 4, "there is no encrypted data set all.toml"),
     "an empty glob": (["--data", "*.none"], 4, "there is no encrypted data set *.none"),
+    "plain photographs": (
+        ["--data", "photos"],
+        4,
+        "photos is no encrypted data set: dkjax encrypt photos --out NAME.dkds makes one of plain images",
+    ),
     "twice": (["--data", "a.dkds", "./a.dkds"], 4, "are the same data set: give it once"),
     "damaged": (["--data", "a.dkds", "bad.dkds"], 4, "bad.dkds/shard-00001.safetensors"),
     "other classes": (["--data", "a.dkds", "cats.dkds"], 4, "calls class 0 'cat', but"),
@@ -158,6 +163,7 @@ def test_bad_input_is_one_line(name: str, folder: Path, tmp_path: Path) -> None:
     for known in ("a.dkds", "all.toml"):
         (tmp_path / known).symlink_to(folder / known)
     damaged(folder, tmp_path)
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
     encrypted(tmp_path / "cats.dkds", arrays(4, ("cat", "dog")))
     result = run_in(tmp_path, "train", "all.toml", "--workdir", "run", *arguments, "--json")
     assert (result.exit_code, result.stdout) == (exit_code, ""), result.output
@@ -172,6 +178,19 @@ def test_evaluate_without_a_model(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (4, "")
     assert result.stderr == (
         "dkjax: there is no trained model in none: dkjax train puts one there when it has finished\n"
+    )
+
+
+@pytest.mark.parametrize("where", ["sim", "sim/arms/plain", "sim/arms/plain/run-0"])
+def test_evaluate_on_a_simulation(where: str, tmp_path: Path) -> None:
+    (tmp_path / "sim" / "arms" / "plain" / "run-0").mkdir(parents=True)
+    for name in ("results.json", "arms/plain/run-0/result.json", "arms/plain/run-0/model.json"):
+        (tmp_path / "sim" / name).write_text("{}")
+    result = run_in(tmp_path, "evaluate", where, "--data", "digits")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr == (
+        f"dkjax: {where} belongs to a simulation, which has tested its models already: results.json in its --workdir "
+        "has the accuracies; dkjax predict names the classes of other images\n"
     )
 
 

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from small_data_sets import flip, header_length, offset_of, shard_of, write_small
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
-from dkjax.cli.progress import reading_bytes
 
 
 def run(*arguments: object):
@@ -89,10 +87,9 @@ def test_usage() -> None:
     assert run().exit_code == 2
 
 
-def test_the_bar_is_for_terminals() -> None:
-    for terminal in (False, True):
-        console = Console(force_terminal=terminal, record=True, width=100, file=None, stderr=True)
-        with reading_bytes("[a].dkds", console) as progress:
-            progress(0, 100)
-            progress(100, 100)
-        assert ("[a].dkds" in console.export_text()) == terminal
+@pytest.mark.parametrize("stray", [".DS_Store", "._manifest.json", "Thumbs.db", "desktop.ini", "@eaDir"])
+def test_what_a_file_manager_left(path: Path, stray: str) -> None:
+    (path / stray).mkdir() if stray == "@eaDir" else (path / stray).write_bytes(b"\0\5\x16\7")
+    result = run(path)
+    assert result.exit_code == 4
+    assert result.stdout == f"stranger: {path / stray} does not belong into a data set: remove it\n"

@@ -68,6 +68,13 @@ def test_fixed_positions_are_told() -> None:
     assert "1 of 4 blocks, which stay at their place; 12 of 12 values of each block, which stay" in sentence
 
 
+@pytest.mark.parametrize("name", [name for name in schemes.NAMES if name != "orthogonal"])
+def test_says_where_the_picture_can_be_rebuilt(name: str) -> None:
+    sentence = not_hidden(describe(scheme=SchemeEntry.of(schemes.by_name(name, block_size=1 if name == "pe" else 2))))
+    rebuilt = "and nearly the whole picture: without a key it can be rebuilt from one encrypted photograph"
+    assert (rebuilt in sentence) == (name in {"disposable", "horio", "qi", "patch_shuffle"})
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -1,5 +1,8 @@
 """The probabilities of new images: those of the model, however many images there are."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +14,7 @@ from dkjax.server import predict
 from dkjax.server.predict import predict_images
 from dkjax.sources.resize import resize_images, to_channels
 from dkjax.train.mesh import replicated, train_mesh
-from dkjax.train.trained_model import Trained
+from dkjax.train.trained_model import Trained, save_trained
 
 MODEL = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=8, pool="mean", dropout=0.1)
 
@@ -83,6 +86,16 @@ def test_other_sizes_and_channels_as_at_training(trained: Trained) -> None:
 def test_what_is_refused(trained: Trained, wrong: np.ndarray, text: str) -> None:
     with pytest.raises(ArgumentError, match=text):
         predict_images(trained, wrong)
+
+
+def test_python_of_the_page_runs(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "load_trained" in code]
+    save_trained(tmp_path / "runs" / "plants", trained)
+    monkeypatch.chdir(tmp_path)
+    names = {"images": images(3)}
+    exec(code, names)
+    assert names["names"] == [trained.class_names[row.argmax()] for row in by_hand(trained, names["images"])]
 
 
 def test_no_batch(trained: Trained) -> None:
