@@ -95,7 +95,7 @@ class NewImages:
             return
         if self._shape[2] not in (1, 3):
             raise DataError(f"{path}: plain images have 1 or 3 channels, the model's {self._shape[2]}: name a .dkds")
-        if path.suffix == ".npz":
+        if path.suffix == ".npz" and path.is_file():
             if "image" not in array_names(path):
                 raise DataError(f"{path} has no array 'image'")
             images = read_array(path, "image")

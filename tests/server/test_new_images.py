@@ -79,6 +79,13 @@ def test_linked_folders(tmp_path: Path) -> None:
     assert names == [str(tmp_path / "p" / name) for name in ("0.png", "linked/1.png")]
 
 
+@pytest.mark.parametrize("name", ["pipe.png", "pipe.npz"])
+def test_a_pipe_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    found, names, _ = read(tmp_path / name)
+    assert (names, [one.reason for one in found.skipped]) == ([], ["not a regular file"])
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
     photo(tmp_path / "p" / "0.png")
