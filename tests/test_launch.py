@@ -79,11 +79,10 @@ def test_local_says_what_became_of_all(codes, expected, stand_ins):
 
 
 def test_local_ends_those_that_wait_for_one_that_failed(stand_ins, tmp_path):
-    stand_ins("dkjax", '[[ $JAX_PROCESS_ID == 1 ]] && exit 1\ntrap "" TERM\nsleep 60 & wait; sleep 60')
-    started = time.monotonic()
-    done = subprocess.run([*LOCAL, "3", "train", "a.toml"], env={**stand_ins.env, "DKJAX_GRACE": "0"})
+    stand_ins("dkjax", '[[ $JAX_PROCESS_ID == 1 ]] && exit 1\ntrap "" TERM\nsleep 600 & wait; sleep 600')
+    # Far sooner than they would end by themselves, on a busy machine too.
+    done = subprocess.run([*LOCAL, "3", "train", "a.toml"], env={**stand_ins.env, "DKJAX_GRACE": "0"}, timeout=120)
     assert done.returncode == 1
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -92,11 +91,11 @@ def test_local_passes_signals_on(number, stand_ins, tmp_path):
     stand_ins("dkjax", f"trap 'sleep 0.2; exit 75' TERM; touch {running}; while :; do sleep 0.05; done")
     with subprocess.Popen([*LOCAL, "2", "train", "a.toml"], env=stand_ins.env, start_new_session=True) as script:
         try:
-            until = time.monotonic() + 20
+            until = time.monotonic() + 120
             while len(list(tmp_path.glob("running-*"))) < 2 and time.monotonic() < until:
                 time.sleep(0.02)
             script.send_signal(number)
-            assert script.wait(timeout=20) == 75
+            assert script.wait(timeout=120) == 75
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(script.pid, signal.SIGKILL)
@@ -160,11 +159,11 @@ def test_slurm_requeues_what_was_stopped(stand_ins, tmp_path):
     stand_ins("scontrol", f'echo "$@" > {tmp_path}/requeued')
     env = {**stand_ins.env, "SLURM_JOB_ID": "17"}
     with subprocess.Popen(["bash", ROOT / "launch/slurm.sbatch", "a.toml"], env=env) as job:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not (tmp_path / "running").exists() and time.monotonic() < until:
             time.sleep(0.02)
         job.send_signal(signal.SIGTERM)
-        assert job.wait(timeout=20) == 75
+        assert job.wait(timeout=120) == 75
     assert (tmp_path / "requeued").read_text() == "requeue 17\n"
 
 

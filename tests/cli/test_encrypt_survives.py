@@ -95,7 +95,8 @@ def test_killed_at_fifty_random_points(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_by_a_signal(tmp_path, number):
     with begin(tmp_path) as child:
-        time.sleep(0.5)
+        while child.poll() is None and not finished_shards(tmp_path / "a.dkds"):
+            time.sleep(0.01)
         child.send_signal(number)
         _, errors = child.communicate()
     assert child.returncode == 75, errors

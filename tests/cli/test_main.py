@@ -1,9 +1,9 @@
 """The command itself: help, version, and how soon they are there."""
 
+import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,12 +86,13 @@ def test_jax_is_not_imported(program: str) -> None:
 
 
 def test_help_is_there_at_once() -> None:
-    """The aim is 0.4 s on an idle machine; the bound leaves room for a busy one."""
+    """The aim is 0.4 s on an idle machine. Counted are the CPU's seconds, for others may use it as well."""
     seconds = []
     for _ in range(3):
-        started = time.perf_counter()
-        run = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=60)
-        seconds.append(time.perf_counter() - started)
+        before = os.times()
+        run = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=300)
+        after = os.times()
+        seconds.append(sum(after[2:4]) - sum(before[2:4]))
         assert (run.returncode, run.stderr) == (0, "")
     print(f"dkjax --help: {min(seconds):.2f} s")
     assert min(seconds) <= 2
