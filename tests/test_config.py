@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import os
 import re
 import typing
 from pathlib import Path
@@ -15,7 +16,6 @@ from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 from dkjax.config import (
     ADAPTABLE_SCHEMES,
     RESTRICTED_SCHEMES,
-    SchemeName,
     ServerConfig,
     SimulationConfig,
     config_hash,
@@ -26,6 +26,7 @@ from dkjax.config import (
     parse_config,
     resolved,
 )
+from dkjax.config.schema import SchemeName
 from dkjax.errors import ConfigError
 
 RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
@@ -112,6 +113,12 @@ def test_files_that_cannot_be_read(tmp_path):
             load_config(path)
         assert str(caught.value).startswith(message)
         assert caught.value.exit_code == 2
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigError, match=r"pipe\.toml is a named pipe; expected a TOML file"):
+        load_config(tmp_path / "pipe.toml")
 
 
 # Overrides
@@ -412,7 +419,10 @@ def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
 
 
 OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
-OTHER_CHOICES = ("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio", "equal", "device", True, 2)
+OTHER_CHOICES = (
+    *("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio", "equal", "device", True, 2),
+    *(["a", "b"], "crop", "bits"),
+)
 FIXED_BY_THE_REST = {
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size
     *(("arms", 0, name) for name in ("fixed_blocks", "fixed_pixels", "adapt_embedding")),

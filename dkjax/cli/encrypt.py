@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dkjax.client.data_set import Order
     from dkjax.config import EncryptConfig
     from dkjax.sources import Source
+    from dkjax.sources.survey import Survey
 
 
 @for_people
@@ -51,6 +52,9 @@ def encrypt(
             metavar="I/N",
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Go on where a folder, or the name of a class, may well be a mistake.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much it would be, and how long.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -67,34 +71,45 @@ def encrypt(
     if count > 1:
         out = out.with_name(f"{out.stem}-{index:05d}-of-{count:05d}{out.suffix}")
 
+    from dkjax.cli.classes_table import go_on, show_classes
     from dkjax.sources.open import open_configured
+    from dkjax.sources.survey import survey
 
     images = open_configured(settings.data, _checked_split(split))
     order = _order(settings, images, client, split, views, index, count)
+    found = survey(images, agreed=settings.data.classes is not None)
+    show_classes(found)
     if dry_run:
-        _show_estimate(images, order, out, as_json)
+        _show_estimate(images, order, out, found, as_json)
     else:
-        _encrypt(images, order, out, as_json)
+        go_on(found, yes)
+        _encrypt(images, order, out, found, as_json)
 
 
-def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
+def _encrypt(images: "Source", order: "Order", out: Path, found: "Survey", as_json: bool) -> None:
+    from dkjax.cli.classes_table import as_json as classes_as_json
     from dkjax.cli.progress import EncryptionProgress
     from dkjax.client.data_set import encrypt_data_set
     from dkjax.dkds import open_data_set
     from dkjax.dkds.disclosure import not_hidden, warnings_of
+    from dkjax.sources.survey import lost_classes
 
     with EncryptionProgress(images) as progress:
         manifest = encrypt_data_set(images, out, order, progress.update)
         data_set = open_data_set(out)
         picture = draw_contact_sheet(data_set)
     size = sum(entry.bytes for entry in manifest.shards)
-    shown, warnings = not_hidden(manifest), warnings_of(manifest)
+    shown = not_hidden(manifest)
+    # A part of a source may lack a class by chance.
+    lost = lost_classes(found, data_set.labels) if order.part.of == 1 else []
+    warnings = [*lost, *warnings_of(manifest)]
     summary = {
         "path": str(out),
         "client": manifest.client,
         "records": manifest.records,
         "shards": len(manifest.shards),
         "bytes": size,
+        **classes_as_json(found),
         "kept": progress.kept,
         "skipped": [skipped._asdict() for skipped in images.skipped],
         "seconds": round(progress.seconds, 3),
@@ -116,12 +131,13 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
         typer.echo(sentence)
 
 
-def _show_estimate(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
+def _show_estimate(images: "Source", order: "Order", out: Path, found: "Survey", as_json: bool) -> None:
+    from dkjax.cli.classes_table import as_json as classes_as_json
     from dkjax.client.data_set import estimate
 
     expected = estimate(images, order)
     if as_json:
-        typer.echo(json.dumps({"path": str(out), **expected}))
+        typer.echo(json.dumps({"path": str(out), **expected, **classes_as_json(found)}))
     else:
         typer.echo(
             f"{out}: would hold {expected['records']:,} images in {plural(expected['shards'], 'shard')}, "

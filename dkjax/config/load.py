@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from dkjax.config.schema import EncryptConfig, PlanConfig, Section, ServerConfig, SimulationConfig
 from dkjax.errors import ConfigError
+from dkjax.runtime.files import special_file
 
 _KINDS: tuple[type[Section], ...] = (SimulationConfig, EncryptConfig, ServerConfig, PlanConfig)
 _Kind = TypeVar("_Kind", bound=Section)
@@ -58,6 +59,8 @@ def load_as(kind: type[_Kind], path: Path | None, overrides: Sequence[str] = (),
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    if (kind := special_file(path)) is not None:
+        raise ConfigError(f"{path} is {kind}; expected a TOML file")
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

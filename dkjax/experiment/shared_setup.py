@@ -104,6 +104,8 @@ def encrypts_on_devices(config: SimulationConfig) -> bool:
 
 def _as_they_come(config: DataConfig, split: Split, resized: Source) -> Source:
     """Open a source without resizing, if its images are smaller than they are wanted; they are enlarged later."""
+    if config.resize != "stretch":
+        return resized  # the devices know no other way
     try:
         source = open_configured(config.model_copy(update={"image_size": None}), split)
     except ConfigError:

@@ -1,5 +1,6 @@
 """Images in one NumPy archive: `image`, `label`, and if wanted `class_names`, `test_image`, `test_label`."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -7,13 +8,19 @@ import numpy as np
 
 from dkjax.errors import DataError
 from dkjax.formats.npz import array_names, read_array
+from dkjax.sources.class_names import normalised
+from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.source import ArraySource
 
 _MAX_CLASSES = 1 << 16
 
 
 def open_npz(
-    path: Path, image_size: tuple[int, int] | None = None, channels: int | None = None
+    path: Path,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    classes: Sequence[str] | None = None,
+    preparation: Preparation = AS_IS,
 ) -> dict[str, partial[ArraySource]]:
     """Open an archive of images.
 
@@ -22,10 +29,12 @@ def open_npz(
             `class_names` strings [k], `test_image` and `test_label`.
         image_size: (H, W); as in the file if None.
         channels: 1 or 3; as in the file if None.
+        classes: what the labels 0, 1, ... are called where the file does not say.
+        preparation: what becomes of other proportions and of values that are not uint8.
 
     Returns:
         A function that reads the images and returns the source, for `train` and, where the archive has test images,
-        for `test`. Without `class_names` the classes are called 0, 1, ... up to the largest label.
+        for `test`. Without `class_names` and `classes` the classes are called 0, 1, ... up to the largest label.
 
     Raises:
         DataError: the file is missing or damaged, holds Python objects, or lacks an array. The functions raise it for
@@ -52,10 +61,14 @@ def open_npz(
             )
     if "class_names" in names:
         class_names = _class_names(path)
+    elif classes is not None:
+        class_names = tuple(classes)
     else:
         class_names = _numbered_classes(path, max(int(array.max()) for array in labels.values()))
     return {
-        split: partial(_open_split, path, f"{prefix}image", labels[split], class_names, image_size, channels)
+        split: partial(
+            _open_split, path, f"{prefix}image", labels[split], class_names, image_size, channels, preparation
+        )
         for split, prefix in prefixes.items()
     }
 
@@ -67,9 +80,12 @@ def _open_split(
     class_names: tuple[str, ...],
     image_size: tuple[int, int] | None,
     channels: int | None,
+    preparation: Preparation,
 ) -> ArraySource:
     """Read the images of one split."""
-    return ArraySource(read_array(path, name), labels, class_names, image_size, channels, name=f"{path} ({name})")
+    return ArraySource(
+        read_array(path, name), labels, class_names, image_size, channels, f"{path} ({name})", preparation
+    )
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
@@ -82,7 +98,7 @@ def _class_names(path: Path) -> tuple[str, ...]:
         )
     if array.size > _MAX_CLASSES:
         raise DataError(f"{path} has {array.size} class_names, expected at most {_MAX_CLASSES}")
-    return tuple(array.tolist())
+    return tuple(normalised(name, f"{path} (class_names)") for name in array.tolist())
 
 
 def _numbered_classes(path: Path, largest: int) -> tuple[str, ...]:
