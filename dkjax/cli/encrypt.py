@@ -159,7 +159,8 @@ def _order(
     from dkjax.config import resolved
     from dkjax.dkds import Part
 
-    request: dict[str, Any] = {"data": resolved(settings.data), "split": split}
+    data = resolved(settings.data)
+    request: dict[str, Any] = {"data": {**data, "source": _as_one_path(data["source"])}, "split": split}
     return Order(
         scheme=make_scheme(settings.scheme, images.image_shape),
         keys=settings.keys,
@@ -170,6 +171,15 @@ def _order(
         shard_images=settings.store.shard_images,
         request=request,
     )
+
+
+def _as_one_path(source: str) -> list[Any]:
+    """The same for every way to write a path; other when a file of that path is replaced."""
+    path = Path(source).expanduser()
+    if not path.exists() or source in ("digits", "fashion-mnist", "elpv", "textiles"):
+        return [source]
+    status = path.stat()
+    return [os.path.realpath(path), *([status.st_size, status.st_mtime_ns] if path.is_file() else [])]
 
 
 def _share(shard: str | None) -> tuple[int, int]:

@@ -168,6 +168,8 @@ class EncryptionProgress:
         """Move the bar, and list what could not be read since the last time."""
         if progress.kept and not self.done:
             self._console.print(f"going on: {progress.kept:,} of {progress.total:,} images were finished before")
+        if progress.changed:
+            self._console.print(f"{progress.changed:,} images are read again: files among them have changed since")
         self.done, self.kept = progress.done, progress.kept
         text = f"{progress.done:,}/{progress.total:,}  {self.images_per_second:,.0f} images/s"
         self._bar.update(self._task, completed=progress.done, total=progress.total, text=text)

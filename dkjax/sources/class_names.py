@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dkjax.errors import ConfigError, DataError
 from dkjax.sources.findings import Findings, Skipped, findings_of
-from dkjax.sources.source import Indices, Records, Source, check
+from dkjax.sources.source import Indices, Records, Source, check, fingerprint
 
 # Cyrillic and Greek letters that are drawn like Latin ones, in lower case.
 _DRAWN_ALIKE = str.maketrans(
@@ -159,6 +159,10 @@ class WithClasses:
     def check(self, indices: Indices) -> list[Skipped | None]:
         """Say of records which will not be readable, as far as can be told without decoding them."""
         return check(self._source, indices)
+
+    def fingerprint(self, indices: Indices) -> str:
+        """What records are read from, as a hash that changes with it."""
+        return fingerprint(self._source, indices)
 
     def __len__(self) -> int:
         return len(self._source)

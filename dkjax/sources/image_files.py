@@ -1,5 +1,6 @@
 """Image files on disk, each with a label, decoded when they are asked for."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkjax.errors import ArgumentError
+from dkjax.runtime.threads import on_all_cores
 from dkjax.sources.decode import Unreadable, check_files, decode_images
 from dkjax.sources.findings import NOTHING_FOUND, Findings, Skipped
 from dkjax.sources.preparation import AS_IS, Preparation
@@ -72,6 +74,12 @@ class ImageFilesSource:
             for name, problem in zip(names, problems, strict=True)
         ]
 
+    def fingerprint(self, indices: Indices) -> str:
+        """A hash over the names, sizes and times of the files of records, which changes when one is replaced."""
+        names = [self._names[position] for position in positions(indices, len(self))]
+        states = on_all_cores(lambda name: _state(self._folder / name), names)
+        return hashlib.sha256(repr(list(zip(names, states, strict=True))).encode()).hexdigest()
+
     def __len__(self) -> int:
         return len(self._names)
 
@@ -91,3 +99,12 @@ class ImageFilesSource:
                 readable.append(position)
         labels: NDArray[np.int32] = self.labels[np.array(readable, np.int64)]
         return {"image": images[: len(readable)], "label": labels}
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced: its size and the time of its last change; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -249,6 +249,10 @@ class Subset:
         """Say of records which will not be readable, as far as can be told without decoding them."""
         return check(self._source, self._indices[positions(indices, len(self))])
 
+    def fingerprint(self, indices: Indices) -> str:
+        """What records are read from, as a hash that changes with it."""
+        return fingerprint(self._source, self._indices[positions(indices, len(self))])
+
     def __len__(self) -> int:
         return len(self._indices)
 
@@ -261,6 +265,20 @@ def check(source: Source, indices: Indices) -> list[Skipped | None]:
     if hasattr(source, "check"):
         return source.check(indices)
     return [None] * len(positions(indices, len(source)))
+
+
+def fingerprint(source: Source, indices: Indices) -> str:
+    """Tell what some records are read from, so that a later change is noticed.
+
+    Args:
+        source: the source.
+        indices: which records.
+
+    Returns:
+        A hash over names, sizes and times of their files, in the order of the indices; empty where a source does not
+        read each record from a file of its own.
+    """
+    return source.fingerprint(indices) if hasattr(source, "fingerprint") else ""
 
 
 def read_all(source: Source, batch_size: int = 1024, progress: Callable[[int, int], None] | None = None) -> Records:
