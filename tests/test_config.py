@@ -421,7 +421,7 @@ def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
 OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
 OTHER_CHOICES = (
     *("dirichlet", "newest", "disposable", "mean", "exact", "bfloat16", "horio", "equal", "device", True, 2),
-    *(["a", "b"], "crop", "bits"),
+    *(["a", "b"], "crop", "bits", {"file": "name"}),
 )
 FIXED_BY_THE_REST = {
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size

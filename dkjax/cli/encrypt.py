@@ -34,6 +34,13 @@ def encrypt(
     config: Annotated[
         Path | None, typer.Option(help="A TOML file; its sections data, scheme, keys, store and augment count here.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table, .csv or .parquet, of file names and labels, for a SOURCE without class folders.",
+            metavar="LABELS.csv",
+        ),
+    ] = None,
     overrides: Overrides = None,
     client: Annotated[
         str | None, typer.Option(help="A pseudonym that the server may know you by; made up by default.")
@@ -66,7 +73,8 @@ def encrypt(
     """
     from dkjax.config import EncryptConfig, load_as
 
-    settings = load_as(EncryptConfig, config, overrides or [], data={"source": source})
+    given = {"source": source} | ({} if labels is None else {"labels": str(labels)})
+    settings = load_as(EncryptConfig, config, overrides or [], data=given)
     index, count = _share(shard)
     if count > 1:
         out = out.with_name(f"{out.stem}-{index:05d}-of-{count:05d}{out.suffix}")

@@ -96,11 +96,24 @@ class ServerDataConfig(_TestImagesConfig):
     model_config = ConfigDict(extra="ignore")
 
 
+class LabelColumns(Section):
+    """`[data.columns]`: what the columns of a table of labels are called, where their names are not usual ones."""
+
+    file: str | None = None
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
+    site: str | None = None
+
+
 class _ImagesConfig(_TestImagesConfig):
     image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     channels: Literal[1, 3] | None = None
     train_images: PositiveInt | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    labels: str | None = None
+    columns: LabelColumns | None = None
+    site: str | None = None
 
     @pydantic.field_validator("image_size", "classes", mode="before")
     @classmethod

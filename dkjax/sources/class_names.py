@@ -140,6 +140,7 @@ class WithClasses:
         self._new = np.array([class_names.index(name) for name in source.class_names], np.int32)
         self.class_names = tuple(class_names)
         self.image_shape = source.image_shape
+        self.groups: NDArray[np.integer] | None = getattr(source, "groups", None)
 
     @property
     def labels(self) -> NDArray[np.int32]:

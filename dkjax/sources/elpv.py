@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dkjax.errors import DataError
+from dkjax.runtime.files import special_file
 from dkjax.sources.image_files import ImageFilesSource
 from dkjax.sources.packages import package_folder
 from dkjax.sources.preparation import AS_IS, Preparation
@@ -73,6 +74,8 @@ def open_elpv(
 
 def _read_labels(path: Path) -> tuple[list[str], np.ndarray]:
     """Read the paths of the images and the class of each."""
+    if (kind := special_file(path)) is not None:
+        raise DataError(f"{path} is {kind}; expected a text file")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

@@ -20,6 +20,12 @@ _NO_CLASS = (
 )
 
 
+def split_of(name: str) -> str | None:
+    """Say which part of a data set a usual name means: `train`, `test` or `validation`; None for another name."""
+    word = name.lower()
+    return "train" if word in _TRAIN else "test" if word in _TEST else "validation" if word in _VALIDATION else None
+
+
 @dataclass(frozen=True)
 class SplitLevel:
     """A level of folders above the classes that says what images are for.

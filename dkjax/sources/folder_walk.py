@@ -118,6 +118,15 @@ class FolderWalk:
             waiting = sorted(links)
         return [sorted(paths) for paths in found]
 
+    def all_files(self) -> list[str]:
+        """List all files below the root by their paths, sorted.
+
+        Raises:
+            DataError: the root cannot be read.
+        """
+        folders, files = self.contents()
+        return sorted([*files, *(path for paths in self.files(folders) for path in paths)])
+
     def _walk(self, top: str, found: list[str], owner: int, links_found: list[tuple[int, str]]) -> None:
         stack = [top]
         while stack:

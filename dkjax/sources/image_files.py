@@ -28,6 +28,7 @@ class ImageFilesSource:
         channels: 3 for RGB, 1 for grey.
         findings: what was noticed when the files were looked for.
         preparation: what becomes of other proportions and of more than 8 bits.
+        groups: integers [n], the same for images that must not be divided between training and testing.
 
     Raises:
         ArgumentError: an image size that is not positive, or another number of channels.
@@ -48,6 +49,7 @@ class ImageFilesSource:
         channels: int = 3,
         findings: Findings = NOTHING_FOUND,
         preparation: Preparation = AS_IS,
+        groups: NDArray[np.integer] | None = None,
     ) -> None:
         if channels not in (1, 3):
             raise ArgumentError(f"channels must be 1 (grey) or 3 (RGB) for image files, got {channels}")
@@ -55,6 +57,7 @@ class ImageFilesSource:
         self.image_shape = (*check_image_size(image_size), channels)
         self.labels = check_labels(labels, len(self.class_names), str(folder))
         self.findings = findings
+        self.groups = groups
         self._folder = folder
         self._preparation = preparation
         self._names = tuple(names)

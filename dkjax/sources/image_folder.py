@@ -69,7 +69,9 @@ class ImageFolderSource(ImageFilesSource):
         if not found or strangers:
             whose = f"that is not in data.classes ({', '.join(classes)})" if agreed else "that training has not"
             problem = f"class folder {strangers[0]!r} {whose}" if strangers else "no class folder"
-            raise DataError(f"{folder} has {problem}; expected one folder a class, with images in it")
+            raise DataError(
+                f"{folder} has {problem}; expected one folder a class, with images in it, or a table: --labels"
+            )
         # The same name may stand there in two normal forms: one class.
         records = sorted(
             (classes.index(name), path)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from dkjax.config import DataConfig
+from dkjax.config import DataConfig, LabelColumns
 from dkjax.errors import ConfigError, DataError
 from dkjax.runtime.files import special_file
 from dkjax.seeds import generator
@@ -18,10 +18,11 @@ from dkjax.sources.elpv import open_elpv
 from dkjax.sources.fashion_mnist import open_fashion_mnist
 from dkjax.sources.folder_walk import is_hidden
 from dkjax.sources.image_folder import open_image_folder
+from dkjax.sources.labelled_folder import open_labelled_folder
 from dkjax.sources.npz import open_npz
 from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.source import Source, Subset
-from dkjax.sources.split import stratified_split
+from dkjax.sources.split import grouped_split, stratified_split
 from dkjax.sources.textiles import open_textiles
 from dkjax.sources.tfds import open_tfds
 
@@ -62,6 +63,9 @@ def open_source(
     split_seed: int = 0,
     classes: Sequence[str] | None = None,
     preparation: Preparation = AS_IS,
+    labels: Path | None = None,
+    columns: LabelColumns | None = None,
+    site: str | None = None,
 ) -> Source:
     """Open the training or the test images of a source.
 
@@ -78,10 +82,13 @@ def open_source(
         classes: the classes, those of the source among them, in the order of the labels that come out: a list that
             several sites agreed on. Those of the source if None.
         preparation: what becomes of other proportions and of more than 8 bits.
+        labels: a table of file names and labels, where `spec` is a folder of images.
+        columns: what the columns of the table are called, where their names are not usual ones.
+        site: take the rows of this site of the table alone.
 
     Returns:
         The source. Without official test images, training and test images are a split that is stratified by class and
-        depends on the labels, `test_fraction` and `split_seed` alone.
+        depends on the labels, `test_fraction` and `split_seed` alone; where a table has groups, none is divided.
 
     Raises:
         ConfigError: an unknown name, one that a folder has as well, or settings that do not fit the source.
@@ -100,14 +107,24 @@ def open_source(
     if split not in ("train", "test", None):
         raise ConfigError(f"split must be train or test, got {split!r}")
     agreed = None if classes is None else check_classes(classes)
-    splits = _open_splits(spec, image_size, channels, agreed, preparation)
+    if labels is None:
+        splits = _open_splits(spec, image_size, channels, agreed, preparation)
+    else:
+        folder = Path(spec).expanduser()
+        splits = open_labelled_folder(folder, labels, image_size, channels, agreed, preparation, columns, site)
     source = splits["test" if split == "test" and "test" in splits else "train"]()
     whole = source if agreed in (None, source.class_names) else WithClasses(source, agreed, spec)
     if split is None or "test" in splits:
         return whole
-    train, test = stratified_split(whole.labels, test_fraction, split_seed)
+    groups = getattr(whole, "groups", None)
+    if groups is None:
+        train, test = stratified_split(whole.labels, test_fraction, split_seed)
+    else:
+        train, test = grouped_split(whole.labels, groups, test_fraction, split_seed)
     chosen = train if split == "train" else test
     if not chosen.size:
+        if groups is not None:
+            raise DataError(f"{spec}: {len(whole)} images of one group cannot be split; at least two groups are needed")
         raise DataError(
             f"{spec}: {len(whole)} images, one a class, cannot be split; at least two of a class are needed"
         )
@@ -138,6 +155,9 @@ def open_configured(config: DataConfig, split: Split | None) -> Source:
         split_seed=config.split_seed,
         classes=config.classes,
         preparation=Preparation(config.resize, config.range),
+        labels=None if config.labels is None else Path(config.labels).expanduser(),
+        columns=config.columns,
+        site=config.site,
     )
     limit = config.test_images if split == "test" else config.train_images
     if limit is None or limit >= len(source):
@@ -157,6 +177,9 @@ def has_test_images(config: DataConfig) -> bool:
         DataError: as `open_source`.
         MissingPackageError: as `open_source`.
     """
+    if config.labels is not None:
+        size, table = config.height_width, Path(config.labels).expanduser()
+        return "test" in open_labelled_folder(Path(config.source).expanduser(), table, size, columns=config.columns)
     return "test" in _open_splits(config.source, config.height_width, config.channels)
 
 

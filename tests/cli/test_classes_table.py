@@ -108,3 +108,17 @@ def test_parts_of_a_source_are_not_said_to_lose_classes(photos: Path, monkeypatc
             monkeypatch.delenv(name)
     result = run("photos", "--out", "a.dkds", "--shard", "0/4", *SMALL)
     assert "were skipped" not in result.stdout
+
+
+def test_labels_from_a_table(photos: Path) -> None:
+    for path in sorted(photos.rglob("*.png")):
+        path.rename(photos / f"{path.parent.name[0]}{path.name}")
+    for folder in ("crack", "whole"):
+        (photos / folder).rmdir()
+    rows = [f"{path.name},{'scratch' if path.name[0] == 'c' else 'none'}" for path in sorted(photos.glob("*.png"))]
+    Path("labels.csv").write_text("\n".join(["filename,label", *rows[:-1]]))
+    result = run("photos", "--labels", "labels.csv", "--out", "a.dkds", *SMALL)
+    assert "left out: w1.png: not in the table of labels" in result.stderr
+    data_set = open_data_set(Path("a.dkds"))
+    assert (data_set.class_names, np.bincount(data_set.labels).tolist()) == (("none", "scratch"), [1, 3])
+    assert run("photos", "--out", "b.dkds", *SMALL, code=4).stderr.splitlines()[-1].endswith("or a table: --labels")
