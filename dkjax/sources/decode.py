@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from dkjax.errors import ArgumentError, MissingPackageError
 from dkjax.runtime.threads import on_all_cores
 from dkjax.sources.deep_images import read_values, upright
+from dkjax.sources.dicom import DicomFileError, read_dicom, read_header
 from dkjax.sources.image_file import DeepImageError, open_image
 from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.resize import check_image_size, resize_picture, to_channels
@@ -90,11 +91,15 @@ def check_files(files: Sequence[Path], preparation: Preparation = AS_IS) -> list
 
 def _check_one(file: Path, preparation: Preparation) -> Unreadable | None:
     try:
-        with _opened(file) as stream, open_image(stream):
+        try:
+            with _opened(file) as stream, open_image(stream):
+                return None
+        except DicomFileError:
+            read_header(file, Image.MAX_IMAGE_PIXELS)
             return None
     except DeepImageError as deep:
         return _reason(deep) if preparation.value_range is None else None
-    except MemoryError:
+    except (MemoryError, MissingPackageError):
         raise
     except Exception as error:
         return _reason(error)
@@ -112,6 +117,9 @@ def _decode_one(
             if preparation.value_range is None:
                 raise
             picture = _shallow(file, deep, mode, preparation)
+        except DicomFileError:
+            pixels = read_dicom(file, preparation.value_range, Image.MAX_IMAGE_PIXELS)
+            picture = _picture(pixels, mode)
     except (MemoryError, MissingPackageError):
         raise
     except Exception as error:
@@ -139,8 +147,14 @@ def _shallow(file: Path | bytes, deep: DeepImageError, mode: str, preparation: P
     """Read an image of more than 8 bits, and bring it to 8."""
     assert preparation.value_range is not None
     values = upright(read_values(file, deep.form), deep.orientation)
-    pixels = to_channels(to_bytes(values, preparation.value_range, deep.depth.declared), 1 if mode == "L" else 3)
-    return Image.fromarray(pixels if mode == "RGB" else pixels[..., 0])
+    return _picture(to_bytes(values, preparation.value_range, deep.depth.declared), mode)
+
+
+def _picture(pixels: NDArray[np.uint8], mode: str) -> Image.Image:
+    """Make a picture of mode RGB or L of bytes [H, W, 1 or 3]."""
+    if mode == "RGB":
+        return Image.fromarray(to_channels(pixels, 3))
+    return Image.fromarray(to_channels(pixels, 1)[..., 0])
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:

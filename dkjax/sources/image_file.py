@@ -9,6 +9,7 @@ from PIL import Image, TiffImagePlugin
 
 from dkjax.sources.deep_images import several_pages
 from dkjax.sources.depth import Depth, depth_of, tiff_depth, tiff_pixel, tiff_tags
+from dkjax.sources.dicom import PREAMBLE, DicomFileError, is_dicom
 
 # Only formats of photographs and their kin: for some others Pillow starts outside programs (Ghostscript for EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
@@ -19,6 +20,9 @@ EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YC
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What a picture consists of; the rest are comments, times, names of colour profiles.
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
+
+_ENOUGH = 32
+"""How many bytes tell the formats of Pillow."""
 
 _SUBFILE_TYPE = 254
 _REDUCED, _MASK = 1, 4
@@ -57,6 +61,7 @@ def open_image(file: BinaryIO) -> Image.Image:
 
     Raises:
         DeepImageError: it has more than 8 bits a channel.
+        DicomFileError: it is DICOM.
         ValueError: why it cannot be read, on one line. Others that Pillow raises on damaged files come through.
 
     Guarantees:
@@ -64,7 +69,10 @@ def open_image(file: BinaryIO) -> Image.Image:
         - images of more pixels than Pillow's limit are refused
           (`tests/sources/test_decode.py::test_decompression_bomb_is_refused`).
     """
-    form = _format(file.read(32))
+    beginning = file.read(PREAMBLE)
+    if is_dicom(beginning):
+        raise DicomFileError
+    form = _format(beginning[:_ENOUGH])
     file.seek(0)
     try:
         image: Image.Image = Image.OPEN[form][0](file, "")

@@ -172,6 +172,8 @@ class ArraySource:
                 f"{name}: images of shape {list(images.shape)} seem to have their channels first; save them as "
                 "[n, H, W, C]: images.transpose(0, 2, 3, 1)"
             )
+        if images.ndim == 4 and images.shape[1] == images.shape[2] == images.shape[3] > 4:
+            raise DataError(f"{name}: images of shape {list(images.shape)} seem to be volumes; save slices [n, H, W]")
         images = images if images.ndim == 4 else images[..., None]
         if 0 in images.shape:
             raise DataError(f"{name}: images of shape {list(images.shape)} hold no pixel; give at least one image")
