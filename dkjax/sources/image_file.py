@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin
 
+from dkjax.errors import MissingPackageError
 from dkjax.sources.deep_images import several_pages
 from dkjax.sources.depth import Depth, depth_of, tiff_depth, tiff_pixel, tiff_tags
 from dkjax.sources.dicom import PREAMBLE, DicomFileError, is_dicom
@@ -16,6 +17,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000
 
 # Modes of 8 bits a channel, whose conversion loses nothing but what the user gives up (colour, transparency).
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What a picture consists of; the rest are comments, times, names of colour profiles.
@@ -62,6 +66,7 @@ def open_image(file: BinaryIO) -> Image.Image:
     Raises:
         DeepImageError: it has more than 8 bits a channel.
         DicomFileError: it is DICOM.
+        MissingPackageError: it is HEIC, and pillow-heif is not installed.
         ValueError: why it cannot be read, on one line. Others that Pillow raises on damaged files come through.
 
     Guarantees:
@@ -103,7 +108,23 @@ def _format(beginning: bytes) -> str:
             accept = Image.OPEN[form][1] if form in Image.OPEN else None
             if accept is not None and accept(beginning) is True:
                 return form
-    raise ValueError(f"not an image file ({', '.join(FORMATS)})")
+    if beginning[4:8] == b"ftyp" and beginning[8:12] in _HEIF_BRANDS:
+        _register_heif()
+        return "HEIF"
+    if beginning.startswith(_JPEG_XL):
+        raise ValueError("JPEG XL is not read; convert it to PNG, which is lossless too")
+    raise ValueError(f"not an image file ({', '.join(FORMATS)}, HEIC, DICOM)")
+
+
+def _register_heif() -> None:
+    """Let Pillow read what telephones write."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise MissingPackageError(
+            "HEIC files need pillow-heif, which is not installed: pip install pillow-heif, or dkjax[heic]"
+        ) from None
+    pillow_heif.register_heif_opener()
 
 
 def _check_size(size: tuple[int, int]) -> None:

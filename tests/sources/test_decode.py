@@ -10,6 +10,7 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from hypothesis import given, settings
@@ -117,6 +118,25 @@ def test_modes_become_colour() -> None:
 def test_formats(form: str) -> None:
     grey = Image.new("L", (9, 6), 77)
     assert abs(_decoded(_encoded(grey, form)).astype(int) - 77).max() <= 2
+
+
+def test_heic(monkeypatch: pytest.MonkeyPatch) -> None:
+    colour = _colour()
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(colour)).save(buffer, quality=-1, chroma=444)
+    by_pillow_heif = np.asarray(pillow_heif.open_heif(io.BytesIO(buffer.getvalue())).to_pillow())
+    np.testing.assert_array_equal(_decoded(buffer.getvalue()), by_pillow_heif)
+    deep = io.BytesIO()
+    ten_bits = pillow_heif.from_bytes("RGB;16", (9, 6), (_ramp(3) * 16).astype("<u2").tobytes())
+    ten_bits.save(deep, quality=-1)
+    assert _reason(deep.getvalue()).startswith("10 bits a channel")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MissingPackageError, match="pip install pillow-heif"):
+        _decoded(buffer.getvalue())
+
+
+def test_jpeg_xl_is_told() -> None:
+    assert _reason(imagecodecs.jpegxl_encode(_colour())).startswith("JPEG XL is not read")
 
 
 def test_first_frame_of_an_animation() -> None:
