@@ -26,7 +26,7 @@ def encrypt(
         str,
         typer.Argument(
             help="digits, fashion-mnist, elpv, textiles, tfds:NAME, a folder with a sub-folder of images a class, "
-            "or a .npz file.",
+            "a .npz file, a data set of Hugging Face on disk, or a .tar of WebDataset.",
             metavar="SOURCE",
         ),
     ],

@@ -110,6 +110,5 @@ def _package(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError:
         raise MissingPackageError(
-            f"images of more than 8 bits a channel need {name}, which is not installed: pip install {name}, or "
-            "dkjax[depth]"
+            f"images of more than 8 bits a channel need {name}, which is not installed: pip install {name}"
         ) from None

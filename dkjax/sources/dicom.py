@@ -68,9 +68,7 @@ def read_header(file: Path | bytes, max_pixels: int | None, pixels: bool = False
     try:
         import pydicom
     except ImportError:
-        raise MissingPackageError(
-            "DICOM files need pydicom, which is not installed: pip install pydicom, or dkjax[dicom]"
-        ) from None
+        raise MissingPackageError("DICOM files need pydicom, which is not installed: pip install pydicom") from None
     header = pydicom.dcmread(file if isinstance(file, Path) else io.BytesIO(file), stop_before_pixels=not pixels)
     if "Rows" not in header or "PhotometricInterpretation" not in header:
         raise ValueError("a DICOM file without a picture")

@@ -122,7 +122,7 @@ def _register_heif() -> None:
         import pillow_heif
     except ImportError:
         raise MissingPackageError(
-            "HEIC files need pillow-heif, which is not installed: pip install pillow-heif, or dkjax[heic]"
+            "HEIC files need pillow-heif, which is not installed: pip install pillow-heif"
         ) from None
     pillow_heif.register_heif_opener()
 

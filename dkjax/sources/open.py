@@ -16,7 +16,8 @@ from dkjax.sources.class_names import WithClasses, check_classes
 from dkjax.sources.digits import open_digits
 from dkjax.sources.elpv import open_elpv
 from dkjax.sources.fashion_mnist import open_fashion_mnist
-from dkjax.sources.folder_walk import is_hidden
+from dkjax.sources.folder_walk import FolderWalk, is_hidden
+from dkjax.sources.hugging_face import is_saved_to_disk, open_hugging_face
 from dkjax.sources.image_folder import open_image_folder
 from dkjax.sources.labelled_folder import open_labelled_folder
 from dkjax.sources.npz import open_npz
@@ -25,6 +26,7 @@ from dkjax.sources.source import Source, Subset
 from dkjax.sources.split import grouped_split, stratified_split
 from dkjax.sources.textiles import open_textiles
 from dkjax.sources.tfds import open_tfds
+from dkjax.sources.webdataset import open_webdataset
 
 KNOWN = (
     "digits",
@@ -38,6 +40,8 @@ KNOWN = (
     "tfds:NAME@DATA_DIR",
     "a folder",
     "a .npz file",
+    "a data set of Hugging Face on disk",
+    "a .tar of WebDataset",
 )
 
 # Opened by name where they were installed, or from a folder after a colon.
@@ -71,8 +75,9 @@ def open_source(
 
     Args:
         spec: `digits`, `fashion-mnist`, `elpv`, `textiles`, each but the first also as `NAME:FOLDER`; `tfds:NAME`,
-            `tfds:NAME@DATA_DIR`; or the path of an image folder or a `.npz` archive. Where a folder has the same name
-            as a source, write `./digits` for the folder and `dkjax:digits` for the source.
+            `tfds:NAME@DATA_DIR`; or the path of an image folder, a `.npz` archive, a data set of Hugging Face (what
+            `save_to_disk` wrote, or Parquet) or of WebDataset (a `.tar`, or a folder of such). Where a folder has the
+            same name as a source, write `./digits` for the folder and `dkjax:digits` for the source.
         split: `train` or `test`; None for all images, or the training images where the source has set test images
             aside itself.
         image_size: (H, W) of the images that come out; their own if None, where they have one.
@@ -209,10 +214,16 @@ def _open_splits(
         folder = Path(data_dir).expanduser() if data_dir else None
         return open_tfds(dataset, folder, image_size, channels, preparation)
     path = Path(spec).expanduser()
-    if path.is_dir() and spec:
-        return open_image_folder(path, image_size, channels, classes, preparation)
     if (kind := special_file(path)) is not None:
         raise DataError(f"{spec} is {kind}; expected {', '.join(KNOWN)}")
+    if path.suffix == ".parquet" or (spec and is_saved_to_disk(path)):
+        return open_hugging_face(path, image_size, channels, classes, preparation)
+    if path.suffix == ".tar" and path.is_file():
+        return open_webdataset([path], image_size, channels, classes, preparation)
+    if path.is_dir() and spec:
+        if (tars := sorted(path.glob("*.tar"))) and not FolderWalk(path).contents()[0]:
+            return open_webdataset(tars, image_size, channels, classes, preparation)
+        return open_image_folder(path, image_size, channels, classes, preparation)
     if path.suffix == ".npz":
         return open_npz(path, image_size, channels, classes, preparation)
     if path.exists() and spec:

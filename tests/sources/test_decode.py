@@ -270,7 +270,7 @@ def test_a_tiff_of_several_pages() -> None:
 
 def test_a_package_that_is_missing_stops_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(MissingPackageError, match=r"pip install imagecodecs, or dkjax\[depth\]"):
+    with pytest.raises(MissingPackageError, match=r"pip install imagecodecs"):
         decode_images([DEEP["png colour"][0]], (6, 9), 3, Preparation(value_range="bits"))
 
 
