@@ -76,4 +76,5 @@ def _by_reason(skipped: list[Skipped]) -> dict[str, list[str]]:
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    # Names are chosen by others: nothing of them is obeyed by a terminal.
+    typer.echo("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line), err=True)

@@ -19,7 +19,7 @@ from dkjax.errors import ArgumentError, MissingPackageError
 from dkjax.runtime.threads import on_all_cores
 from dkjax.sources.deep_images import read_values, upright
 from dkjax.sources.dicom import DicomFileError, read_dicom, read_header
-from dkjax.sources.image_file import DeepImageError, open_image
+from dkjax.sources.image_file import DeepImageError, open_image, without_comments
 from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.resize import check_image_size, resize_picture, to_channels
 from dkjax.sources.value_range import to_bytes
@@ -111,8 +111,17 @@ def _decode_one(
     """Decode one image, or say why that is impossible."""
     try:
         try:
-            with _opened(file) as stream, open_image(stream) as image:
-                picture = _converted(ImageOps.exif_transpose(image), mode)
+            with _opened(file) as stream:
+                try:
+                    picture = _loaded(stream, mode)
+                except DeepImageError:
+                    raise
+                except (ValueError, SyntaxError):
+                    # What follows the pixels of a PNG may be at fault, and is no part of the picture.
+                    copy = without_comments(stream)
+                    if copy is None:
+                        raise
+                    picture = _loaded(copy, mode)
         except DeepImageError as deep:
             if preparation.value_range is None:
                 raise
@@ -128,6 +137,11 @@ def _decode_one(
         return _reason(error)
     pixels = np.asarray(resize_picture(picture, image_size, preparation.resize))
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _loaded(stream: BinaryIO, mode: str) -> Image.Image:
+    with open_image(stream) as image:
+        return _converted(ImageOps.exif_transpose(image), mode)
 
 
 def _reason(error: Exception) -> Unreadable:

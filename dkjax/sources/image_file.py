@@ -25,9 +25,6 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What a picture consists of; the rest are comments, times, names of colour profiles.
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
 
-_ENOUGH = 32
-"""How many bytes tell the formats of Pillow."""
-
 _SUBFILE_TYPE = 254
 _REDUCED, _MASK = 1, 4
 
@@ -77,16 +74,19 @@ def open_image(file: BinaryIO) -> Image.Image:
     beginning = file.read(PREAMBLE)
     if is_dicom(beginning):
         raise DicomFileError
-    form = _format(beginning[:_ENOUGH])
+    form = _format(beginning)
     file.seek(0)
     try:
         image: Image.Image = Image.OPEN[form][0](file, "")
     except MemoryError:
         raise
     except Exception as error:
-        if form == "PNG":
-            image, file = _without_comments(file, error)
-        else:
+        picture = without_comments(file)
+        if picture is None:
+            raise _cannot_open(form, file, error) from None
+        try:
+            image, file = Image.OPEN[form][0](picture, ""), picture
+        except (SyntaxError, ValueError, OSError, struct.error, zlib.error):
             raise _cannot_open(form, file, error) from None
     _check_size(image.size)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -102,15 +102,15 @@ def open_image(file: BinaryIO) -> Image.Image:
 
 def _format(beginning: bytes) -> str:
     """Tell the format by the first bytes of a file."""
+    if beginning[4:8] == b"ftyp" and beginning[8:12] in _HEIF_BRANDS and b"avif" not in beginning:
+        _register_heif()
+        return "HEIF"
     for load in (Image.preinit, Image.init):
         load()
         for form in FORMATS:
             accept = Image.OPEN[form][1] if form in Image.OPEN else None
             if accept is not None and accept(beginning) is True:
                 return form
-    if beginning[4:8] == b"ftyp" and beginning[8:12] in _HEIF_BRANDS:
-        _register_heif()
-        return "HEIF"
     if beginning.startswith(_JPEG_XL):
         raise ValueError("JPEG XL is not read; convert it to PNG, which is lossless too")
     raise ValueError(f"not an image file ({', '.join(FORMATS)}, HEIC, DICOM)")
@@ -151,22 +151,27 @@ def _cannot_open(form: str, file: BinaryIO, error: Exception) -> Exception:
     return ValueError(f"a {form} file that is damaged, or of a kind that is not read: {said}")
 
 
-def _without_comments(file: BinaryIO, error: Exception) -> tuple[Image.Image, BinaryIO]:
-    """Open a PNG again without the chunks that are not of the picture: a long or damaged comment harms nobody."""
+def without_comments(file: BinaryIO) -> BinaryIO | None:
+    """Copy a PNG without the chunks that are not of the picture: a long or damaged comment harms nobody.
+
+    Args:
+        file: an image file.
+
+    Returns:
+        The copy, at its beginning; None if the file is no PNG.
+    """
     file.seek(0)
+    if file.read(len(_PNG_SIGNATURE)) != _PNG_SIGNATURE:
+        return None
     content = file.read()
-    kept, place = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    kept, place = [_PNG_SIGNATURE], 0
     while place + 12 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
         chunk = content[place : place + 12 + length]
         if chunk[4:8] in _PNG_CHUNKS:
             kept.append(chunk)
         place += 12 + length
-    picture = io.BytesIO(b"".join(kept))
-    try:
-        return Image.OPEN["PNG"][0](picture, ""), picture
-    except (SyntaxError, ValueError, OSError, struct.error, zlib.error):
-        raise _cannot_open("PNG", file, error) from None
+    return io.BytesIO(b"".join(kept))
 
 
 def _go_to_the_one_page(image: TiffImagePlugin.TiffImageFile) -> None:

@@ -285,6 +285,15 @@ def test_broken_files() -> None:
     assert _reason(bytes(png))
 
 
+@pytest.mark.parametrize("place", [33, -12], ids=["before the pixels", "after them"])
+def test_a_long_comment_is_no_reason(place: int) -> None:
+    colour = _colour()
+    whole = _encoded(Image.fromarray(colour))
+    body = b"zTXta\0\0" + zlib.compress(bytes(2 << 20))
+    comment = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    np.testing.assert_array_equal(_decoded(whole[:place] + comment + whole[place:]), colour)
+
+
 def test_missing_file_is_a_reason(tmp_path: Path) -> None:
     (result,) = decode_images([tmp_path / "absent.png"], (6, 9), 3)
     assert isinstance(result, Unreadable)
