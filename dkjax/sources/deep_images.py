@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from dkjax.errors import MissingPackageError
 
@@ -59,6 +60,10 @@ def _tiff(file: Path | bytes) -> np.ndarray:
         page = _one_page(tiff)
         if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
             raise ValueError(f"a TIFF of {page.bitspersample} bits whose colours are {page.photometric.name.lower()}")
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and page.imagewidth * page.imagelength > limit:
+            # Pillow may not have been able to open it, and so not have looked.
+            raise ValueError(f"{page.imagewidth}x{page.imagelength} pixels, more than the {limit} that are decoded")
         values = page.asarray()
         if page.samplesperpixel > 1 and int(page.planarconfig) == 2:
             values = np.moveaxis(values, 0, -1)

@@ -7,6 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image, ImageOps
 
 from dkjax.sources.deep_images import read_values, upright
 
@@ -50,6 +51,15 @@ def test_packed_tiff_whose_white_is_zero() -> None:
     np.testing.assert_array_equal(read_values(buffer.getvalue(), "TIFF")[..., 0], 4095 - values)
 
 
+def test_a_large_tiff_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, _values(2), photometric="minisblack", planarconfig="contig")
+    assert read_values(buffer.getvalue(), "TIFF").shape == (6, 9, 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 53)
+    with pytest.raises(ValueError, match="9x6 pixels, more than the 53"):
+        read_values(buffer.getvalue(), "TIFF")
+
+
 def test_what_is_not_read() -> None:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, _values(5), photometric="minisblack", planarconfig="contig")
@@ -62,8 +72,6 @@ def test_what_is_not_read() -> None:
 
 
 def test_orientations_are_those_of_pillow() -> None:
-    from PIL import Image, ImageOps
-
     values = RANDOM.integers(0, 256, (6, 9, 3), np.uint8)
     for orientation in range(1, 9):
         image = Image.fromarray(values)
