@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -110,6 +111,12 @@ def test_files_that_cannot_be_read(tmp_path):
             load_config(path)
         assert str(caught.value).startswith(message)
         assert caught.value.exit_code == 2
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigError, match=r"pipe\.toml is a named pipe; expected a TOML file"):
+        load_config(tmp_path / "pipe.toml")
 
 
 # Overrides
@@ -436,6 +443,10 @@ OTHER_CHOICES = (
     "client_key",
     True,
     2,
+    ["a", "b"],
+    "crop",
+    "bits",
+    {"file": "name"},
 )
 FIXED_BY_THE_REST = {
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dkjax.client.data_set import Order
     from dkjax.config import EncryptConfig
     from dkjax.sources import Source
+    from dkjax.sources.survey import Survey
 
 
 @for_people
@@ -27,13 +28,20 @@ def encrypt(
         str,
         typer.Argument(
             help="digits, fashion-mnist, elpv, textiles, tfds:NAME, a folder with a sub-folder of images a class, "
-            "or a .npz file.",
+            "a .npz file, a data set of Hugging Face on disk, or a .tar of WebDataset.",
             metavar="SOURCE",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The encrypted data set to write.", metavar="NAME.dkds")],
     config: Annotated[
         Path | None, typer.Option(help="A TOML file; its sections data, scheme, keys, store and augment count here.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table, .csv or .parquet, of file names and labels, for a SOURCE without class folders.",
+            metavar="LABELS.csv",
+        ),
     ] = None,
     overrides: Overrides = None,
     client: Annotated[
@@ -53,6 +61,9 @@ def encrypt(
             metavar="I/N",
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Go on where a folder, or the name of a class, may well be a mistake.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much it would be, and how long.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,39 +75,51 @@ def encrypt(
     """
     from dkjax.config import EncryptConfig, load_as
 
-    settings = load_as(EncryptConfig, config, overrides or [], data={"source": source})
+    given = {"source": source} | ({} if labels is None else {"labels": str(labels)})
+    settings = load_as(EncryptConfig, config, overrides or [], data=given)
     index, count = _share(shard)
     if count > 1:
         out = out.with_name(f"{out.stem}-{index:05d}-of-{count:05d}{out.suffix}")
 
+    from dkjax.cli.classes_table import go_on, show_classes
     from dkjax.sources.open import open_configured
+    from dkjax.sources.survey import survey
 
     images = open_configured(settings.data, _checked_split(split))
     order = _order(settings, images, client, split, views, index, count)
+    found = survey(images, agreed=settings.data.classes is not None)
+    show_classes(found)
     if dry_run:
-        _show_estimate(images, order, out, as_json)
+        _show_estimate(images, order, out, found, as_json)
     else:
-        _encrypt(images, order, out, as_json)
+        go_on(found, yes)
+        _encrypt(images, order, out, found, as_json)
 
 
-def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
+def _encrypt(images: "Source", order: "Order", out: Path, found: "Survey", as_json: bool) -> None:
+    from dkjax.cli.classes_table import as_json as classes_as_json
     from dkjax.cli.progress import EncryptionProgress
     from dkjax.client.data_set import encrypt_data_set
     from dkjax.dkds import open_data_set
     from dkjax.dkds.disclosure import not_hidden, warnings_of
+    from dkjax.sources.survey import lost_classes
 
     with tidying_up(), EncryptionProgress(images) as progress:
         manifest = encrypt_data_set(images, out, order, progress.update)
         data_set = open_data_set(out)
         picture = draw_contact_sheet(data_set)
     size = sum(entry.bytes for entry in manifest.shards)
-    shown, warnings = not_hidden(manifest), warnings_of(manifest)
+    shown = not_hidden(manifest)
+    # A part of a source may lack a class by chance.
+    lost = lost_classes(found, data_set.labels) if order.part.of == 1 else []
+    warnings = [*lost, *warnings_of(manifest)]
     summary = {
         "path": str(out),
         "client": manifest.client,
         "records": manifest.records,
         "shards": len(manifest.shards),
         "bytes": size,
+        **classes_as_json(found),
         "kept": progress.kept,
         "skipped": [skipped._asdict() for skipped in images.skipped],
         "seconds": round(progress.seconds, 3),
@@ -118,12 +141,13 @@ def _encrypt(images: "Source", order: "Order", out: Path, as_json: bool) -> None
         show(sentence)
 
 
-def _show_estimate(images: "Source", order: "Order", out: Path, as_json: bool) -> None:
+def _show_estimate(images: "Source", order: "Order", out: Path, found: "Survey", as_json: bool) -> None:
+    from dkjax.cli.classes_table import as_json as classes_as_json
     from dkjax.client.data_set import estimate
 
     expected = estimate(images, order)
     if as_json:
-        typer.echo(json.dumps({"path": str(out), **expected}))
+        typer.echo(json.dumps({"path": str(out), **expected, **classes_as_json(found)}))
     else:
         show(
             f"{out}: would hold {expected['records']:,} images in {plural(expected['shards'], 'shard')}, "
@@ -145,7 +169,8 @@ def _order(
     from dkjax.config import resolved
     from dkjax.dkds import Part
 
-    request: dict[str, Any] = {"data": resolved(settings.data), "split": split}
+    data = resolved(settings.data)
+    request: dict[str, Any] = {"data": {**data, "source": _as_one_path(data["source"])}, "split": split}
     return Order(
         scheme=make_scheme(settings.scheme, images.image_shape),
         keys=settings.keys,
@@ -156,6 +181,15 @@ def _order(
         shard_images=settings.store.shard_images,
         request=request,
     )
+
+
+def _as_one_path(source: str) -> list[Any]:
+    """The same for every way to write a path; other when a file of that path is replaced."""
+    path = Path(source).expanduser()
+    if not path.exists() or source in ("digits", "fashion-mnist", "elpv", "textiles"):
+        return [source]
+    status = path.stat()
+    return [os.path.realpath(path), *([status.st_size, status.st_mtime_ns] if path.is_file() else [])]
 
 
 def _share(shard: str | None) -> tuple[int, int]:

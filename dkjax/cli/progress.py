@@ -182,6 +182,8 @@ class EncryptionProgress:
         """Move the bar, and list what could not be read since the last time."""
         if progress.kept and not self.done:
             self._activity.say(f"going on: {progress.kept:,} of {progress.total:,} images were finished before")
+        if progress.changed:
+            self._activity.say(f"{progress.changed:,} images are read again: files among them have changed since")
         self.done, self.kept = progress.done, progress.kept
         details = [f"{progress.done:,}/{progress.total:,}", f"{self.images_per_second:,.0f} images/s"]
         self._activity.update(progress.done, progress.total, details)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from dkjax.cli.stop import leave_at_once_when_stopped
@@ -13,6 +14,8 @@ def main() -> None:
     leave_at_once_when_stopped()
     if trains_on_cpu(sys.argv[1:], os.environ.get("JAX_PLATFORMS", "")):
         start_again_with_huge_pages(os.environ)
+    # What Pillow finds odd in a file it still reads; what it cannot read is told by name.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     from dkjax.cli.main import main
 
     main()

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from dkjax.config.recipes import recipes
 from dkjax.config.schema import EncryptConfig, PlanConfig, Section, ServerConfig, SimulationConfig
 from dkjax.errors import ConfigError, nearest
+from dkjax.runtime.files import special_file
 
 _KINDS: tuple[type[Section], ...] = (SimulationConfig, EncryptConfig, ServerConfig, PlanConfig)
 _Kind = TypeVar("_Kind", bound=Section)
@@ -60,6 +61,8 @@ def load_as(kind: type[_Kind], path: Path | None, overrides: Sequence[str] = (),
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    if (kind := special_file(path)) is not None:
+        raise ConfigError(f"{path} is {kind}; expected a TOML file")
     try:
         if str(path) in recipes() and not path.is_file():
             return tomllib.loads(recipes()[str(path)].text)

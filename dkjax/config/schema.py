@@ -77,24 +77,52 @@ def fixed_count(value: int | str, total: int) -> int:
     return value if isinstance(value, int) else total * int(value[:-1]) // 100
 
 
-class _SplitConfig(Section):
+class _TestImagesConfig(Section):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: NonNegativeInt = 0
     test_images: PositiveInt | None = None
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    range: tuple[float, float] | Literal["bits", "percentile"] | None = None
+
+    @pydantic.field_validator("range", mode="before")
+    @classmethod
+    def _as_pair(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @pydantic.field_validator("range")
+    @classmethod
+    def _ends_are_in_order(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and not value[0] < value[1]:
+            raise ValueError(f"expected the smaller value first, got {list(value)}")
+        return value
 
 
-class ServerDataConfig(_SplitConfig):
-    """`[data]` as far as the server cares: which images of a source are for testing. The rest is the clients'."""
+class ServerDataConfig(_TestImagesConfig):
+    """`[data]` as far as the server cares: how plain test images are chosen and prepared. The rest is the clients'."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class _ImagesConfig(_SplitConfig):
+class LabelColumns(Section):
+    """`[data.columns]`: what the columns of a table of labels are called, where their names are not usual ones."""
+
+    file: str | None = None
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
+    site: str | None = None
+
+
+class _ImagesConfig(_TestImagesConfig):
     image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     channels: Literal[1, 3] | None = None
     train_images: PositiveInt | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    labels: str | None = None
+    columns: LabelColumns | None = None
+    site: str | None = None
 
-    @pydantic.field_validator("image_size", mode="before")
+    @pydantic.field_validator("image_size", "classes", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value

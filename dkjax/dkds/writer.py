@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from dkjax.errors import ConfigError, DataError
 from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, sync, whole_file, write_json
 from dkjax.seeds import generator
 from dkjax.sources.source import Records
+
+_READ_FROM = "read_from"
+"""The part of the plan that says what each finished shard was made from."""
 
 _SHARD_NAME = re.compile(r"shard-[0-9]{5,}\.safetensors")
 
@@ -46,9 +49,11 @@ class DataSetWriter:
         client: str | None,
         num_items: int,
         shard_images: int,
-        seed: str,
+        plan: dict[str, Any],
         shuffle: bool,
     ) -> None:
+        seed: str = plan["seed"]
+        self._plan = plan
         self.path = path
         self.num_shards = -(-num_items // shard_images)
         self._description = description
@@ -84,16 +89,39 @@ class DataSetWriter:
         """Return which items of the source, in which order, make shard `number`."""
         return self._order[number * self._shard_images : (number + 1) * self._shard_images]
 
-    def add(self, number: int, records: Records) -> None:
+    def forget_changed(self, read_from: Callable[[NDArray[np.int64]], str]) -> int:
+        """Forget finished shards whose images are not any more what they were made from.
+
+        Args:
+            read_from: what the images of some items are read from now, as it was given to `add`.
+
+        Returns:
+            How many items are to be gone through again.
+
+        Guarantees:
+            - repaired and replaced images are read again
+              (`test_encrypt_data_set.py::test_images_that_changed_are_read_again`).
+        """
+        known = self._plan.get(_READ_FROM, {})
+        changed = [number for number in self._entries if known.get(str(number), "") != read_from(self.items_of(number))]
+        for number in changed:
+            del self._entries[number]
+        return sum(len(self.items_of(number)) for number in changed)
+
+    def add(self, number: int, records: Records, read_from: str = "") -> None:
         """Write a shard.
 
         Args:
             number: one of `missing`.
             records: the encrypted images of its items, without those that could not be read.
+            read_from: what they were read from, so that a change is noticed when this is resumed; it stays in the plan.
         """
         ids = [_derived(self._seed, f"record {number} {i}") for i in range(len(records["label"]))]
         ids_of_records = np.frombuffer(b"".join(ids), np.uint8).reshape(-1, layout.ID_BYTES)
         self._entries[number] = write_shard(self.path, number, records, ids_of_records, self._id)
+        if read_from:
+            self._plan.setdefault(_READ_FROM, {})[str(number)] = read_from
+            write_json(self.path / layout.PLAN, self._plan, private=True)
 
     def commit(self) -> Manifest:
         """Write the manifest and COMMIT, and forget the plan.
@@ -191,7 +219,7 @@ def open_writer(
         else:
             _refuse_another(path, plan, whole_request, seed)
         _remove_leftovers(path, num_shards=-(-num_items // shard_images))
-        yield DataSetWriter(path, description, client, num_items, shard_images, plan["seed"], shuffle)
+        yield DataSetWriter(path, description, client, num_items, shard_images, plan, shuffle)
 
 
 def _refuse_another(path: Path, plan: Any, request: Mapping[str, Any], seed: bytes | None) -> None:
@@ -213,7 +241,9 @@ def _read_plan(path: Path) -> Any | None:
         plan = read_json(path / layout.PLAN)
     except ValueError:
         return None
-    if not isinstance(plan, dict) or plan.keys() != {"seed", "request"} or not isinstance(plan["request"], dict):
+    if not isinstance(plan, dict) or plan.keys() - {_READ_FROM} != {"seed", "request"}:
+        return None
+    if not isinstance(plan["request"], dict) or not isinstance(plan.get(_READ_FROM, {}), dict):
         return None
     return plan if re.fullmatch("[0-9a-f]{32}", str(plan["seed"])) else None
 

@@ -119,6 +119,8 @@ def encrypts_on_devices(config: ExperimentConfig) -> bool:
 
 def _as_they_come(config: DataConfig, split: Split, resized: Source) -> Source:
     """Open a source without resizing, if its images are smaller than they are wanted; they are upscaled later."""
+    if config.resize != "stretch":
+        return resized  # the devices know no other way
     try:
         source = open_configured(config.model_copy(update={"image_size": None}), split)
     except ConfigError:

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,29 @@ UNFINISHED = ".unfinished"
 
 LOCK = ".lock"
 """The lock file of a folder that a process is using."""
+
+
+def special_file(path: Path) -> str | None:
+    """Say what a path is where reading it could wait for ever: a named pipe, a socket or a device.
+
+    What a shell hands over, such as `<(command)` or `/dev/stdin`, is not one of them.
+
+    Args:
+        path: anything; it need not exist.
+
+    Returns:
+        Words for what it is; None for a file, a folder, or nothing.
+
+    Guarantees:
+        `test_files.py::test_what_would_wait_for_ever_is_named`.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or path.parts[:2] in (("/", "dev"), ("/", "proc")):
+        return None
+    return "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from dkjax.errors import ConfigError, DataError
 from dkjax.input.record_pool import RecordPool
 from dkjax.server.merge import check_classes, check_shape
 from dkjax.sources import Source, read_all
+from dkjax.sources.class_names import WithClasses
 from dkjax.sources.open import has_test_images, open_configured
 from dkjax.sources.source import Indexed
 from dkjax.train.observer import Observer
@@ -80,14 +81,16 @@ def open_test_sets(
     """
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{repeated[0]} is given twice as a test set")
-    test_sets = tuple(TestSet(name, _open(name, image_shape, data, whole)) for name in names)
+    test_sets = tuple(TestSet(name, _open(name, image_shape, class_names, data, whole)) for name in names)
     for one in test_sets:
         check_classes(one.source.class_names, one.name, class_names, "the model")
         check_shape(one.source.image_shape, one.name, image_shape, "the model")
     return test_sets
 
 
-def _open(name: str, image_shape: tuple[int, int, int], data: ServerDataConfig, whole: bool) -> Source:
+def _open(
+    name: str, image_shape: tuple[int, int, int], class_names: Sequence[str], data: ServerDataConfig, whole: bool
+) -> Source:
     if Path(name).suffix == layout.SUFFIX:
         return open_data_set(Path(name))
     height, width, channels = image_shape
@@ -95,4 +98,7 @@ def _open(name: str, image_shape: tuple[int, int, int], data: ServerDataConfig, 
         raise DataError(f"{name}: plain images have 1 or 3 channels, and the model's {channels}: test on a .dkds")
     shape = {"image_size": [height, width], "channels": channels}
     config = parse_as(DataConfig, {"source": name, **shape, **resolved(data)})
-    return open_configured(config, None if whole and not has_test_images(config) else "test")
+    source = open_configured(config, None if whole and not has_test_images(config) else "test")
+    # Names decide, so that a test folder may lack a class; labels without a common name are told by `check_classes`.
+    common = set(source.class_names) & set(class_names)
+    return WithClasses(source, class_names, name) if common and source.class_names != tuple(class_names) else source

@@ -5,25 +5,26 @@ them is the fault of that one: it is told by a reason, and the others go on.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from dkjax.errors import ArgumentError
+from dkjax.errors import ArgumentError, MissingPackageError
 from dkjax.runtime.threads import on_all_cores
-from dkjax.sources.resize import check_image_size
-
-# Only formats of photographs and their kin: for some others Pillow starts outside programs (Ghostscript for EPS).
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+from dkjax.sources.deep_images import read_values, upright
+from dkjax.sources.dicom import DicomFileError, read_dicom, read_header
+from dkjax.sources.image_file import DeepImageError, open_image, without_comments
+from dkjax.sources.preparation import AS_IS, Preparation
+from dkjax.sources.resize import check_image_size, resize_picture, to_channels
+from dkjax.sources.value_range import to_bytes
 
 _GREY_MODES = ("1", "L", "LA")
-# Modes of 8 bits a channel, whose conversion loses nothing but what the user gives up (colour, transparency).
-_EIGHT_BIT_MODES = (*_GREY_MODES, "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
 @dataclass(frozen=True)
@@ -34,64 +35,140 @@ class Unreadable:
 
 
 def decode_images(
-    files: Iterable[Path | bytes], image_size: tuple[int, int], channels: int
+    files: Iterable[Path | bytes], image_size: tuple[int, int], channels: int, preparation: Preparation = AS_IS
 ) -> list[NDArray[np.uint8] | Unreadable]:
     """Decode images on all cores.
 
     The orientation that EXIF tells is applied; palette, grey, CMYK and transparent images become RGB or grey, where
-    transparency is dropped; the first frame stands for an animation; the image is resized like
-    `dkjax.sources.resize.resize_images`.
+    transparency is dropped; the first frame stands for an animation, and a TIFF of several pages is refused. An image
+    of more than 8 bits a channel is refused unless `preparation` says which values become 0 and 255. The image is
+    resized like `dkjax.sources.resize.resize_images`.
 
     Args:
         files: paths, or the bytes of image files.
         image_size: (H, W).
         channels: 3 for RGB, 1 for grey.
+        preparation: what becomes of other proportions and of more than 8 bits.
 
     Returns:
         In the order of `files`: uint8[H, W, channels], or why there is no such array.
 
     Raises:
         ArgumentError: an image size that is not positive, or another number of channels.
+        MissingPackageError: an image has more than 8 bits a channel, and what reads it is not installed.
 
     Guarantees:
         - Threads change nothing (`tests/sources/test_decode.py::test_order_is_kept`).
         - Any bytes give an image or a reason (`tests/sources/test_decode.py::test_any_bytes`).
         - Images of more pixels than Pillow's limit are refused
           (`tests/sources/test_decode.py::test_decompression_bomb_is_refused`).
+        - No more than 8 bits are cut to 8 without a word (`tests/sources/test_decode.py::test_no_silent_cut`).
     """
     if channels not in (1, 3):
         raise ArgumentError(f"channels must be 1 (grey) or 3 (RGB) for image files, got {channels}")
-    decode = partial(_decode_one, image_size=check_image_size(image_size), mode="L" if channels == 1 else "RGB")
+    decode = partial(
+        _decode_one,
+        image_size=check_image_size(image_size),
+        mode="L" if channels == 1 else "RGB",
+        preparation=preparation,
+    )
     # Pillow lets go of the interpreter while it decodes and resizes, so threads are enough.
     return on_all_cores(decode, files)
 
 
-def _decode_one(file: Path | bytes, image_size: tuple[int, int], mode: str) -> NDArray[np.uint8] | Unreadable:
+def check_files(files: Sequence[Path], preparation: Preparation = AS_IS) -> list[Unreadable | None]:
+    """Say of files which will not be decoded, as far as the first bytes of each tell; no pixel is decoded.
+
+    Args:
+        files: paths.
+        preparation: what becomes of more than 8 bits.
+
+    Returns:
+        In the order of `files`: why not, or None.
+    """
+    return on_all_cores(partial(_check_one, preparation=preparation), files)
+
+
+def _check_one(file: Path, preparation: Preparation) -> Unreadable | None:
+    try:
+        try:
+            with _opened(file) as stream, open_image(stream):
+                return None
+        except DicomFileError:
+            read_header(file, Image.MAX_IMAGE_PIXELS)
+            return None
+    except DeepImageError as deep:
+        return _reason(deep) if preparation.value_range is None else None
+    except (MemoryError, MissingPackageError):
+        raise
+    except Exception as error:
+        return _reason(error)
+
+
+def _decode_one(
+    file: Path | bytes, image_size: tuple[int, int], mode: str, preparation: Preparation
+) -> NDArray[np.uint8] | Unreadable:
     """Decode one image, or say why that is impossible."""
     try:
-        if isinstance(file, Path) and file.exists() and not file.is_file():
-            # A pipe would keep us waiting.
-            return Unreadable("not a regular file")
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                # Pillow itself only warns up to twice its limit.
-                return Unreadable(f"{image.width}x{image.height} pixels, more than the {limit} that are decoded")
-            if image.mode not in _EIGHT_BIT_MODES:
-                return Unreadable(f"mode {image.mode} has more than 8 bits a channel; convert the file to 8 bits first")
-            upright = _converted(ImageOps.exif_transpose(image), mode)
-    except UnidentifiedImageError:
-        return Unreadable(f"not an image file ({', '.join(FORMATS)})")
-    except MemoryError:
+        try:
+            with _opened(file) as stream:
+                try:
+                    picture = _loaded(stream, mode)
+                except DeepImageError:
+                    raise
+                except (ValueError, SyntaxError):
+                    # What follows the pixels of a PNG may be at fault, and is no part of the picture.
+                    copy = without_comments(stream)
+                    if copy is None:
+                        raise
+                    picture = _loaded(copy, mode)
+        except DeepImageError as deep:
+            if preparation.value_range is None:
+                raise
+            picture = _shallow(file, deep, mode, preparation)
+        except DicomFileError:
+            pixels = read_dicom(file, preparation.value_range, Image.MAX_IMAGE_PIXELS)
+            picture = _picture(pixels, mode)
+    except (MemoryError, MissingPackageError):
         raise
     except Exception as error:
         # Pillow's readers raise nearly anything on damaged files: SyntaxError, struct.error, ZeroDivisionError, ...
         # Its warnings arrive here too where the program has turned them into errors.
-        return Unreadable(" ".join(str(error).split()) or type(error).__name__)
-    height, width = image_size
-    resized = upright if upright.size == (width, height) else upright.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(resized)
+        return _reason(error)
+    pixels = np.asarray(resize_picture(picture, image_size, preparation.resize))
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _loaded(stream: BinaryIO, mode: str) -> Image.Image:
+    with open_image(stream) as image:
+        return _converted(ImageOps.exif_transpose(image), mode)
+
+
+def _reason(error: Exception) -> Unreadable:
+    return Unreadable(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _opened(file: Path | bytes) -> BinaryIO:
+    if isinstance(file, bytes):
+        return io.BytesIO(file)
+    if file.exists() and not file.is_file():
+        # A pipe would keep us waiting.
+        raise ValueError("not a regular file")
+    return file.open("rb")
+
+
+def _shallow(file: Path | bytes, deep: DeepImageError, mode: str, preparation: Preparation) -> Image.Image:
+    """Read an image of more than 8 bits, and bring it to 8."""
+    assert preparation.value_range is not None
+    values = upright(read_values(file, deep.form), deep.orientation)
+    return _picture(to_bytes(values, preparation.value_range, deep.depth.declared), mode)
+
+
+def _picture(pixels: NDArray[np.uint8], mode: str) -> Image.Image:
+    """Make a picture of mode RGB or L of bytes [H, W, 1 or 3]."""
+    if mode == "RGB":
+        return Image.fromarray(to_channels(pixels, 3))
+    return Image.fromarray(to_channels(pixels, 1)[..., 0])
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:

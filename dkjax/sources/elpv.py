@@ -14,8 +14,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dkjax.errors import DataError
+from dkjax.runtime.files import special_file
 from dkjax.sources.image_files import ImageFilesSource
 from dkjax.sources.packages import package_folder
+from dkjax.sources.preparation import AS_IS, Preparation
 
 CLASS_NAMES = ("functional", "defective")
 
@@ -26,7 +28,10 @@ _OWN_SIZE = (300, 300)
 
 
 def open_elpv(
-    folder: Path | None = None, image_size: tuple[int, int] | None = None, channels: int | None = None
+    folder: Path | None = None,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    preparation: Preparation = AS_IS,
 ) -> dict[str, partial[ImageFilesSource]]:
     """Open the solar cells.
 
@@ -38,6 +43,7 @@ def open_elpv(
             (`images/cell0001.png 1.0 mono`); the one in the installed package if None.
         image_size: (H, W); 300x300 if None.
         channels: 1 or 3; 1 if None.
+        preparation: what becomes of other proportions and of more than 8 bits.
 
     Returns:
         For `train` a function that opens the source of all images, in the order of `labels.csv`.
@@ -61,12 +67,15 @@ def open_elpv(
             CLASS_NAMES,
             _OWN_SIZE if image_size is None else image_size,
             1 if channels is None else channels,
+            preparation=preparation,
         )
     }
 
 
 def _read_labels(path: Path) -> tuple[list[str], np.ndarray]:
     """Read the paths of the images and the class of each."""
+    if (kind := special_file(path)) is not None:
+        raise DataError(f"{path} is {kind}; expected a text file")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

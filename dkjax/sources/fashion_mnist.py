@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dkjax.errors import DataError
 from dkjax.formats.idx import read_idx
+from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.source import ArraySource
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -30,7 +31,10 @@ _PREFIXES: Mapping[str, str] = {"train": "train", "test": "t10k"}
 
 
 def open_fashion_mnist(
-    folder: Path | None = None, image_size: tuple[int, int] | None = None, channels: int | None = None
+    folder: Path | None = None,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    preparation: Preparation = AS_IS,
 ) -> dict[str, partial[ArraySource]]:
     """Open Fashion-MNIST.
 
@@ -38,6 +42,7 @@ def open_fashion_mnist(
         folder: where the four IDX files lie, plain or `.gz`; where Debian's package puts them if None.
         image_size: (H, W); as in the files if None.
         channels: 1 or 3; 1 if None.
+        preparation: what becomes of other proportions.
 
     Returns:
         For `train` and `test` a function that reads the files and returns the source.
@@ -48,7 +53,7 @@ def open_fashion_mnist(
     folder = DEBIAN_FOLDER if folder is None else folder
     if not folder.is_dir():
         raise DataError(f"no folder {folder}: {_REMEDY}")
-    return {split: partial(_open_split, folder, split, image_size, channels) for split in _PREFIXES}
+    return {split: partial(_open_split, folder, split, image_size, channels, preparation) for split in _PREFIXES}
 
 
 _REMEDY = (
@@ -56,7 +61,9 @@ _REMEDY = (
 )
 
 
-def _open_split(folder: Path, split: str, image_size: tuple[int, int] | None, channels: int | None) -> ArraySource:
+def _open_split(
+    folder: Path, split: str, image_size: tuple[int, int] | None, channels: int | None, preparation: Preparation
+) -> ArraySource:
     """Read the images and the labels of one split."""
     images = read_idx(_find(folder, f"{_PREFIXES[split]}-images-idx3-ubyte"))
     labels = read_idx(_find(folder, f"{_PREFIXES[split]}-labels-idx1-ubyte"))
@@ -67,7 +74,7 @@ def _open_split(folder: Path, split: str, image_size: tuple[int, int] | None, ch
             f"{folder}: {len(images)} {split} images but labels of shape {list(labels.shape)}; "
             "take the four files from one release"
         )
-    return ArraySource(images, labels, CLASS_NAMES, image_size, channels, name=f"{folder} ({split})")
+    return ArraySource(images, labels, CLASS_NAMES, image_size, channels, f"{folder} ({split})", preparation)
 
 
 def _find(folder: Path, name: str) -> Path:

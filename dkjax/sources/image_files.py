@@ -1,5 +1,6 @@
 """Image files on disk, each with a label, decoded when they are asked for."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkjax.errors import ArgumentError
-from dkjax.sources.decode import Unreadable, decode_images
+from dkjax.runtime.threads import on_all_cores
+from dkjax.sources.decode import Unreadable, check_files, decode_images
+from dkjax.sources.findings import NOTHING_FOUND, Findings, Skipped
+from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.resize import check_image_size
-from dkjax.sources.source import Indices, Records, Skipped, check_labels, positions
+from dkjax.sources.source import Indices, Records, check_labels, positions
 
 
 class ImageFilesSource:
@@ -22,6 +26,9 @@ class ImageFilesSource:
         class_names: the name of each class.
         image_size: (H, W) of the images that come out.
         channels: 3 for RGB, 1 for grey.
+        findings: what was noticed when the files were looked for.
+        preparation: what becomes of other proportions and of more than 8 bits.
+        groups: integers [n], the same for images that must not be divided between training and testing.
 
     Raises:
         ArgumentError: an image size that is not positive, or another number of channels.
@@ -40,13 +47,19 @@ class ImageFilesSource:
         class_names: Sequence[str],
         image_size: tuple[int, int],
         channels: int = 3,
+        findings: Findings = NOTHING_FOUND,
+        preparation: Preparation = AS_IS,
+        groups: NDArray[np.integer] | None = None,
     ) -> None:
         if channels not in (1, 3):
             raise ArgumentError(f"channels must be 1 (grey) or 3 (RGB) for image files, got {channels}")
         self.class_names = tuple(class_names)
         self.image_shape = (*check_image_size(image_size), channels)
         self.labels = check_labels(labels, len(self.class_names), str(folder))
+        self.findings = findings
+        self.groups = groups
         self._folder = folder
+        self._preparation = preparation
         self._names = tuple(names)
         self._skipped: dict[str, Skipped] = {}
 
@@ -54,6 +67,21 @@ class ImageFilesSource:
     def skipped(self) -> tuple[Skipped, ...]:
         """The files found unreadable so far, named by their path below the folder."""
         return tuple(self._skipped.values())
+
+    def check(self, indices: Indices) -> list[Skipped | None]:
+        """Say of records which will not be readable, as far as the first bytes of their files tell."""
+        names = [self._names[position] for position in positions(indices, len(self))]
+        problems = check_files([self._folder / name for name in names], self._preparation)
+        return [
+            None if problem is None else Skipped(name, problem.reason)
+            for name, problem in zip(names, problems, strict=True)
+        ]
+
+    def fingerprint(self, indices: Indices) -> str:
+        """A hash over the names, sizes and times of the files of records, which changes when one is replaced."""
+        names = [self._names[position] for position in positions(indices, len(self))]
+        states = on_all_cores(lambda name: _state(self._folder / name), names)
+        return hashlib.sha256(repr(list(zip(names, states, strict=True))).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self._names)
@@ -64,7 +92,7 @@ class ImageFilesSource:
         readable: list[int] = []
         files = [self._folder / self._names[position] for position in chosen]
         for position, image in zip(
-            chosen, decode_images(files, self.image_shape[:2], self.image_shape[2]), strict=True
+            chosen, decode_images(files, self.image_shape[:2], self.image_shape[2], self._preparation), strict=True
         ):
             if isinstance(image, Unreadable):
                 name = self._names[position]
@@ -74,3 +102,12 @@ class ImageFilesSource:
                 readable.append(position)
         labels: NDArray[np.int32] = self.labels[np.array(readable, np.int64)]
         return {"image": images[: len(readable)], "label": labels}
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced: its size and the time of its last change; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

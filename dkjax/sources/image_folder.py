@@ -5,7 +5,6 @@ photos/scratch/0002.png    or    photos/train/whole/0001.jpg
 photos/whole/0001.jpg            photos/test/scratch/0002.jpg
 """
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,33 +12,42 @@ from pathlib import Path
 import numpy as np
 
 from dkjax.errors import ConfigError, DataError
+from dkjax.sources.class_names import normalised
+from dkjax.sources.findings import NOTHING_FOUND, Findings, Skipped
+from dkjax.sources.folder_layout import class_doubts, images_beside, split_level
+from dkjax.sources.folder_walk import FolderWalk
 from dkjax.sources.image_files import ImageFilesSource
-
-# The names under which test images are found next to `train`, in the order of preference.
-_TEST_FOLDERS = ("test", "val", "validation")
+from dkjax.sources.preparation import AS_IS, Preparation
 
 
 class ImageFolderSource(ImageFilesSource):
     """The images below one folder, decoded when they are asked for.
 
-    Classes are the sub-folders in the order of their names; within a class the files, also those in deeper folders,
-    come in the order of their paths. Names that begin with a dot are not looked at. Every other file counts as a
-    record; those that are no images end up in `skipped`.
+    Classes are the sub-folders in the order of their names, in Unicode's normal form C; within a class the files, also
+    those in deeper folders, come in the order of their paths. Names that begin with a dot, and what systems put beside
+    photographs, are not looked at. Every other file counts as a record; those that are no images end up in `skipped`.
+    A class folder may be empty: the class is known, and has no image here.
 
     Args:
         folder: holds the class folders.
         image_size: (H, W) of the images that come out.
         channels: 3 for RGB, 1 for grey.
-        class_names: the classes, where another folder has decided them; the sub-folders if None.
+        class_names: the classes, where somebody has decided them; the sub-folders if None.
+        agreed: the classes are `data.classes`, not those of a folder beside it.
+        findings: what was noticed above the folder.
+        preparation: what becomes of other proportions and of more than 8 bits.
 
     Raises:
-        DataError: no folder, no class in it, a class without a file, or a class that is not in `class_names`.
+        DataError: no folder, no class in it, no file in any class, a class that is not in `class_names`, or one whose
+            name is not UTF-8.
         ArgumentError: an image size that is not positive, or another number of channels.
 
     Guarantees:
         - The order does not depend on the file system (`tests/sources/test_image_folder.py::test_order_is_by_name`).
         - An unreadable file is reported once and hides no other
           (`tests/sources/test_image_folder.py::test_unreadable_files_are_skipped_and_told`).
+        - What lies in the folder and is not read is in `findings`
+          (`tests/sources/test_image_folder.py::test_what_is_left_out_is_named`).
     """
 
     def __init__(
@@ -48,24 +56,48 @@ class ImageFolderSource(ImageFilesSource):
         image_size: tuple[int, int],
         channels: int = 3,
         class_names: Sequence[str] | None = None,
+        agreed: bool = False,
+        findings: Findings = NOTHING_FOUND,
+        preparation: Preparation = AS_IS,
     ) -> None:
-        found = _sub_folders(folder)
+        walk = FolderWalk(folder)
+        folders, beside = walk.contents()
+        names_of_folders = [normalised(name, str(folder)) for name in folders]
+        found = sorted(set(names_of_folders))
         classes = tuple(found if class_names is None else class_names)
-        strangers = sorted(set(found) - set(classes))
+        strangers = [name for name in found if name not in classes]
         if not found or strangers:
-            problem = f"class folder {strangers[0]!r} that training has not" if strangers else "no class folder"
-            raise DataError(f"{folder} has {problem}; expected one folder a class, with images in it")
-        files = {name: _files(folder / name) for name in found}
-        for name, paths in files.items():
-            if not paths:
-                raise DataError(f"the class folder {folder / name} is empty; put images in it or remove it")
-        names = [f"{name}/{path}" for name, paths in files.items() for path in paths]
-        labels = np.repeat([classes.index(name) for name in files], [len(paths) for paths in files.values()])
-        super().__init__(folder, names, labels, classes, image_size, channels)
+            whose = f"that is not in data.classes ({', '.join(classes)})" if agreed else "that training has not"
+            problem = f"class folder {strangers[0]!r} {whose}" if strangers else "no class folder"
+            raise DataError(
+                f"{folder} has {problem}; expected one folder a class, with images in it, or a table: --labels"
+            )
+        # The same name may stand there in two normal forms: one class.
+        records = sorted(
+            (classes.index(name), path)
+            for name, paths in zip(names_of_folders, walk.files(folders), strict=True)
+            for path in paths
+        )
+        left_out = [*walk.left_out, *images_beside(beside)]
+        if not records:
+            why = f" ({left_out[0].name}: {left_out[0].reason})" if left_out else ""
+            raise DataError(f"{folder}: the class folders {', '.join(found)} are empty{why}; put images in them")
+        labels, names = np.array([label for label, _ in records]), [path for _, path in records]
+        doubts = () if agreed else class_doubts(folder, folders, names, beside)
+        passed = tuple(Skipped(f"{name} ({times} times)", _SYSTEM) for name, times in sorted(walk.passed_over.items()))
+        found_here = Findings((*findings.left_out, *left_out, *passed), findings.notes, (*findings.doubts, *doubts))
+        super().__init__(folder, names, labels, classes, image_size, channels, found_here, preparation)
+
+
+_SYSTEM = "a folder that the system made for itself"
 
 
 def open_image_folder(
-    folder: Path, image_size: tuple[int, int] | None, channels: int | None = None
+    folder: Path,
+    image_size: tuple[int, int] | None,
+    channels: int | None = None,
+    classes: Sequence[str] | None = None,
+    preparation: Preparation = AS_IS,
 ) -> dict[str, partial[ImageFolderSource]]:
     """Open a folder of class folders, with or without a level `train/`, `test/` above them.
 
@@ -73,14 +105,20 @@ def open_image_folder(
         folder: the folder.
         image_size: (H, W); needed, since photographs have sizes of their own.
         channels: 3 or 1; 3 if None.
+        classes: the classes that several sites agreed on; those found in the folder if None.
+        preparation: what becomes of other proportions and of more than 8 bits.
 
     Returns:
         A function that opens the source, for `train` (all images where there is no such level) and, where there are
-        test images (`test/`, else `val/` or `validation/`), for `test`. Both have the classes of `train/`.
+        test images (`test/`, else `val/`, `valid/` or `validation/`), for `test`. Both have the classes of `train/`.
 
     Raises:
         ConfigError: no image size.
-        DataError: the folder is not there, or has `test/` but no `train/`.
+        DataError: the folder is not there, has `test/` but no `train/`, or both parts of a data set and classes.
+
+    Guarantees:
+        The parts of a data set never become classes
+        (`tests/sources/test_image_folder.py::test_parts_of_a_data_set_never_become_classes`).
     """
     if image_size is None:
         raise ConfigError(
@@ -88,36 +126,27 @@ def open_image_folder(
         )
     if not folder.is_dir():
         raise DataError(f"no folder {folder}")
-    names = _sub_folders(folder)
     channels = 3 if channels is None else channels
-    if not names or not set(names) <= {"train", *_TEST_FOLDERS}:
-        return {"train": partial(ImageFolderSource, folder, image_size, channels)}
-    if "train" not in names:
-        raise DataError(
-            f"{folder} has {names[0]}/ but no train/; training images are needed, if only for the class names"
+    level = split_level(folder, classes)
+    if level is None:
+        open_it = partial(ImageFolderSource, folder, image_size, channels, classes, classes is not None)
+        return {"train": partial(open_it, preparation=preparation)}
+    if classes is None:
+        classes_of_train = FolderWalk(folder / level.train).contents()[0]
+        class_names: Sequence[str] = sorted({normalised(name, str(folder / level.train)) for name in classes_of_train})
+    else:
+        class_names = classes
+    splits = {"train": level.train} | ({"test": level.test} if level.test is not None else {})
+    return {
+        split: partial(
+            ImageFolderSource,
+            folder / name,
+            image_size,
+            channels,
+            class_names,
+            classes is not None,
+            Findings(level.left_out(split), level.notes(split)),
+            preparation,
         )
-    class_names = _sub_folders(folder / "train")
-    splits = {"train": partial(ImageFolderSource, folder / "train", image_size, channels, class_names)}
-    test = next((name for name in _TEST_FOLDERS if name in names), None)
-    if test is not None:
-        splits["test"] = partial(ImageFolderSource, folder / test, image_size, channels, class_names)
-    return splits
-
-
-def _sub_folders(folder: Path) -> list[str]:
-    """List the names of the visible sub-folders, sorted."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"the folder {folder} cannot be read: {error.strerror}") from error
-
-
-def _files(folder: Path) -> list[str]:
-    """List the visible files below a folder by their relative paths, sorted."""
-    found: list[str] = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        relative = Path(parent).relative_to(folder)
-        found += [(relative / name).as_posix() for name in files if not name.startswith(".")]
-    return sorted(found)
+        for split, name in splits.items()
+    }

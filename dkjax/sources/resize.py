@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dkjax.errors import ArgumentError
+from dkjax.sources.preparation import Resize
 
 
 def check_image_size(image_size: tuple[int, int]) -> tuple[int, int]:
@@ -15,15 +16,17 @@ def check_image_size(image_size: tuple[int, int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def resize_images(images: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:
+def resize_images(
+    images: NDArray[np.uint8], image_size: tuple[int, int], resize: Resize = "stretch"
+) -> NDArray[np.uint8]:
     """Resize images with an antialiased bilinear filter.
 
-    Height and width are scaled independently: an image is never cropped, its proportions may change. Each channel is
-    filtered by itself; a fourth channel is not taken for transparency.
+    Each channel is filtered by itself; a fourth channel is not taken for transparency.
 
     Args:
         images: uint8[n, h, w, c], any c.
         image_size: (H, W).
+        resize: what becomes of other proportions, see `dkjax.sources.preparation.Preparation`.
 
     Returns:
         uint8[n, H, W, c]. The images themselves, not a copy, where they have that size already.
@@ -35,6 +38,8 @@ def resize_images(images: NDArray[np.uint8], image_size: tuple[int, int]) -> NDA
         - The right size changes nothing (`tests/sources/test_resize.py::test_same_size_is_the_identity`).
         - Channels do not mix (`tests/sources/test_resize.py::test_channels_are_resized_alone`).
         - A constant image stays constant (`tests/sources/test_resize.py::test_constant_stays_constant`).
+        - Cropped and padded images keep their proportions
+          (`tests/sources/test_resize.py::test_proportions_are_kept`).
     """
     height, width = check_image_size(image_size)
     if images.dtype != np.uint8 or images.ndim != 4:
@@ -44,12 +49,47 @@ def resize_images(images: NDArray[np.uint8], image_size: tuple[int, int]) -> NDA
     resized = np.empty((len(images), height, width, images.shape[3]), np.uint8)
     for source, target in zip(images, resized, strict=True):
         if images.shape[3] == 3:
-            target[...] = _resize_one(source, (height, width))
+            target[...] = np.asarray(resize_picture(Image.fromarray(source), (height, width), resize))
         else:
             # Pillow's modes of two and four channels weigh colours by transparency; planes cannot be misread.
             for channel in range(images.shape[3]):
-                target[..., channel] = _resize_one(source[..., channel], (height, width))
+                plane = Image.fromarray(source[..., channel])
+                target[..., channel] = np.asarray(resize_picture(plane, (height, width), resize))
     return resized
+
+
+def resize_picture(picture: Image.Image, image_size: tuple[int, int], resize: Resize) -> Image.Image:
+    """Resize one picture of mode L or RGB.
+
+    Args:
+        picture: the picture.
+        image_size: (H, W).
+        resize: what becomes of other proportions.
+
+    Returns:
+        The picture of that size; itself where it has it already.
+    """
+    height, width = image_size
+    if picture.size == (width, height):
+        return picture
+    if resize == "pad":
+        scale = min(width / picture.width, height / picture.height)
+        inner = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        padded = Image.new(picture.mode, (width, height))
+        # Without a gap Pillow filters with a support that grows with the reduction, which is what antialiases.
+        small = picture.resize(inner, Image.Resampling.BILINEAR)
+        padded.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        return padded
+    return picture.resize((width, height), Image.Resampling.BILINEAR, _box(picture.size, (width, height), resize))
+
+
+def _box(size: tuple[int, int], wanted: tuple[int, int], resize: Resize) -> tuple[float, float, float, float] | None:
+    """The part of a picture that is seen: left, top, right, bottom; None for all of it."""
+    if resize != "crop":
+        return None
+    scale = min(size[0] / wanted[0], size[1] / wanted[1])
+    left, top = ((side - scale * want) / 2 for side, want in zip(size, wanted, strict=True))
+    return max(left, 0), max(top, 0), min(size[0] - left, size[0]), min(size[1] - top, size[1])
 
 
 def to_channels(images: NDArray[np.uint8], channels: int | None) -> NDArray[np.uint8]:
@@ -83,10 +123,3 @@ def to_channels(images: NDArray[np.uint8], channels: int | None) -> NDArray[np.u
     raise ArgumentError(
         f"channels={channels} cannot be made from {have} channels; use 1 (grey) or 3 (RGB), or leave it out"
     )
-
-
-def _resize_one(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize one RGB image or one plane."""
-    height, width = image_size
-    # Without a gap Pillow filters with a support that grows with the reduction, which is what antialiases.
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -5,13 +5,16 @@ read before it is asked for, so a client with ten million photographs needs no m
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypedDict, runtime_checkable
+from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dkjax.errors import ArgumentError, DataError
+from dkjax.sources.findings import Findings, Skipped, findings_of
+from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.resize import check_image_size, resize_images, to_channels
+from dkjax.sources.value_range import to_bytes
 
 Indices = NDArray[np.integer] | slice
 
@@ -21,13 +24,6 @@ class Records(TypedDict):
 
     image: NDArray[np.uint8]
     label: NDArray[np.int32]
-
-
-class Skipped(NamedTuple):
-    """A record that could not be read: its name within the source, and why, on one line."""
-
-    name: str
-    reason: str
 
 
 @runtime_checkable
@@ -137,12 +133,13 @@ class ArraySource:
     Images are resized and given their channels batch by batch, so a mapped array stays on disk.
 
     Args:
-        images: uint8[n, H, W, C], or uint8[n, H, W] for one channel.
+        images: uint8[n, H, W, C], or uint8[n, H, W] for one channel; other numbers where `preparation` has a range.
         labels: integers [n], each in `0..len(class_names)-1`.
         class_names: the name of each class.
         image_size: (H, W) of the images that come out; their own size if None.
         channels: 1 or 3 to convert to grey or RGB; as they are if None.
         name: what messages call the data.
+        preparation: what becomes of other proportions, and of values that are not uint8.
 
     Raises:
         DataError: wrong dtype or shape, no record, or a label outside the classes.
@@ -161,12 +158,22 @@ class ArraySource:
         image_size: tuple[int, int] | None = None,
         channels: int | None = None,
         name: str = "arrays",
+        preparation: Preparation = AS_IS,
     ) -> None:
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        scaled = preparation.value_range is not None and images.dtype.kind in "uif"
+        if (images.dtype != np.uint8 and not scaled) or images.ndim not in (3, 4):
+            hint = "; set data.range to the values that are black and white" if images.dtype.kind in "uif" else ""
             raise DataError(
                 f"{name}: images must be uint8 of shape [n, H, W, C] or [n, H, W], "
-                f"got {images.dtype}{list(images.shape)}"
+                f"got {images.dtype}{list(images.shape)}{hint if images.dtype != np.uint8 else ''}"
             )
+        if images.ndim == 4 and images.shape[1] in (1, 3, 4) and images.shape[3] > 4:
+            raise DataError(
+                f"{name}: images of shape {list(images.shape)} seem to have their channels first; save them as "
+                "[n, H, W, C]: images.transpose(0, 2, 3, 1)"
+            )
+        if images.ndim == 4 and images.shape[1] == images.shape[2] == images.shape[3] > 4:
+            raise DataError(f"{name}: images of shape {list(images.shape)} seem to be volumes; save slices [n, H, W]")
         images = images if images.ndim == 4 else images[..., None]
         if 0 in images.shape:
             raise DataError(f"{name}: images of shape {list(images.shape)} hold no pixel; give at least one image")
@@ -175,8 +182,10 @@ class ArraySource:
         self.class_names = tuple(class_names)
         self.labels = check_labels(labels, len(self.class_names), name)
         self.skipped: tuple[Skipped, ...] = ()
+        self._name = name
         self._images = images
         self._channels = channels
+        self._preparation = preparation
         own_size = (images.shape[1], images.shape[2])
         self._size = own_size if image_size is None else check_image_size(image_size)
         one_pixel = to_channels(np.zeros((1, 1, 1, images.shape[3]), np.uint8), channels)
@@ -188,8 +197,22 @@ class ArraySource:
     def __getitem__(self, indices: Indices) -> Records:
         chosen = positions(indices, len(self))
         # `asarray` turns a gathered memory map into a plain array.
-        images = to_channels(np.asarray(self._images[chosen]), self._channels)
-        return {"image": resize_images(images, self._size), "label": self.labels[chosen]}
+        images = np.asarray(self._images[chosen])
+        if images.dtype != np.uint8:
+            images = self._as_bytes(images, chosen)
+        images = to_channels(images, self._channels)
+        return {"image": resize_images(images, self._size, self._preparation.resize), "label": self.labels[chosen]}
+
+    def _as_bytes(self, images: np.ndarray, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+        value_range = self._preparation.value_range
+        assert value_range is not None
+        scaled = np.empty(images.shape, np.uint8)
+        for position, image, target in zip(chosen, images, scaled, strict=True):
+            try:
+                target[...] = to_bytes(image, value_range)
+            except ValueError as error:
+                raise DataError(f"{self._name}: image {position}: {error}") from None
+        return scaled
 
 
 class Subset:
@@ -219,11 +242,45 @@ class Subset:
         """What the whole source has skipped so far, by this view or by another one of it."""
         return self._source.skipped
 
+    @property
+    def findings(self) -> Findings:
+        """What was noticed when the source was opened."""
+        return findings_of(self._source)
+
+    def check(self, indices: Indices) -> list[Skipped | None]:
+        """Say of records which will not be readable, as far as can be told without decoding them."""
+        return check(self._source, self._indices[positions(indices, len(self))])
+
+    def fingerprint(self, indices: Indices) -> str:
+        """What records are read from, as a hash that changes with it."""
+        return fingerprint(self._source, self._indices[positions(indices, len(self))])
+
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, indices: Indices) -> Records:
         return self._source[self._indices[positions(indices, len(self))]]
+
+
+def check(source: Source, indices: Indices) -> list[Skipped | None]:
+    """Say of records which will not be readable, as far as can be told without decoding them; None for the others."""
+    if hasattr(source, "check"):
+        return source.check(indices)
+    return [None] * len(positions(indices, len(source)))
+
+
+def fingerprint(source: Source, indices: Indices) -> str:
+    """Tell what some records are read from, so that a later change is noticed.
+
+    Args:
+        source: the source.
+        indices: which records.
+
+    Returns:
+        A hash over names, sizes and times of their files, in the order of the indices; empty where a source does not
+        read each record from a file of its own.
+    """
+    return source.fingerprint(indices) if hasattr(source, "fingerprint") else ""
 
 
 def read_all(source: Source, batch_size: int = 1024, progress: Callable[[int, int], None] | None = None) -> Records:

@@ -9,12 +9,16 @@ from pathlib import Path
 
 from dkjax.sources.image_folder import ImageFolderSource, open_image_folder
 from dkjax.sources.packages import package_folder
+from dkjax.sources.preparation import AS_IS, Preparation
 
 _OWN_SIZE = (250, 250)
 
 
 def open_textiles(
-    folder: Path | None = None, image_size: tuple[int, int] | None = None, channels: int | None = None
+    folder: Path | None = None,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    preparation: Preparation = AS_IS,
 ) -> dict[str, partial[ImageFolderSource]]:
     """Open the textiles, which are an image folder.
 
@@ -22,6 +26,7 @@ def open_textiles(
         folder: holds the class folders `global`, `local` and `nominal`; the one in the installed package if None.
         image_size: (H, W); 250x250 if None.
         channels: 1 or 3; 3 if None, as in the files, though all are grey.
+        preparation: what becomes of other proportions and of more than 8 bits.
 
     Returns:
         As `dkjax.sources.image_folder.open_image_folder`.
@@ -33,4 +38,5 @@ def open_textiles(
     if folder is None:
         package = package_folder("conformal_clip_data", "conformal-clip-data", "textiles")
         folder = package / "data" / "textile_images" / "simulated"
-    return open_image_folder(folder, _OWN_SIZE if image_size is None else image_size, channels)
+    size = _OWN_SIZE if image_size is None else image_size
+    return open_image_folder(folder, size, channels, preparation=preparation)

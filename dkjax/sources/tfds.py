@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dkjax.errors import ConfigError, DataError
 from dkjax.sources.decode import Unreadable, decode_images
+from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.resize import check_image_size, resize_images, to_channels
 from dkjax.sources.source import Indices, Records, Skipped, check_labels, positions
 
@@ -32,6 +33,7 @@ class TfdsSource:
         split: the name of a split.
         image_size: (H, W); the one the data set declares if None.
         channels: 1 or 3; those the data set declares if None.
+        preparation: what becomes of other proportions and of more than 8 bits.
 
     Raises:
         DataError: the files are not in a format with random access.
@@ -42,7 +44,12 @@ class TfdsSource:
     """
 
     def __init__(
-        self, builder: Any, split: str, image_size: tuple[int, int] | None = None, channels: int | None = None
+        self,
+        builder: Any,
+        split: str,
+        image_size: tuple[int, int] | None = None,
+        channels: int | None = None,
+        preparation: Preparation = AS_IS,
     ) -> None:
         import tensorflow_datasets as tfds
 
@@ -52,6 +59,7 @@ class TfdsSource:
         self._records = _data_source(builder, split, decode_image=not self._encoded)
         self.class_names: tuple[str, ...] = tuple(features["label"].names)
         self.image_shape = _image_shape(builder, image_size, channels)
+        self._preparation = preparation
         self._skipped: dict[int, Skipped] = {}
 
     @property
@@ -117,13 +125,19 @@ class TfdsSource:
     def _decode(self, records: list[dict[str, Any]]) -> list[NDArray[np.uint8] | Unreadable]:
         height, width, channels = self.image_shape
         if self._encoded:
-            return decode_images([bytes(record["image"]) for record in records], (height, width), channels)
+            encoded = [bytes(record["image"]) for record in records]
+            return decode_images(encoded, (height, width), channels, self._preparation)
         images = [np.asarray(record["image"], np.uint8)[None] for record in records]
-        return [resize_images(to_channels(image, channels), (height, width))[0] for image in images]
+        resize = self._preparation.resize
+        return [resize_images(to_channels(image, channels), (height, width), resize)[0] for image in images]
 
 
 def open_tfds(
-    name: str, data_dir: Path | None = None, image_size: tuple[int, int] | None = None, channels: int | None = None
+    name: str,
+    data_dir: Path | None = None,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    preparation: Preparation = AS_IS,
 ) -> dict[str, partial[TfdsSource]]:
     """Open a prepared data set.
 
@@ -133,6 +147,7 @@ def open_tfds(
             `~/tensorflow_datasets`).
         image_size: (H, W); the one that the data set declares if None.
         channels: 1 or 3; those that the data set declares if None.
+        preparation: what becomes of other proportions and of more than 8 bits.
 
     Returns:
         A function that opens the source, for `train` and, where there are labelled test images (`test`, else
@@ -169,10 +184,10 @@ def open_tfds(
     _check_features(name, builder.info.features)
     if "train" not in builder.info.splits:
         raise DataError(f"tfds:{name} has no split train, only {', '.join(builder.info.splits)}")
-    splits = {"train": partial(TfdsSource, builder, "train", image_size, channels)}
+    splits = {"train": partial(TfdsSource, builder, "train", image_size, channels, preparation)}
     for candidate in ("test", "validation"):
         if candidate in builder.info.splits and _is_labelled(builder, candidate):
-            splits["test"] = partial(TfdsSource, builder, candidate, image_size, channels)
+            splits["test"] = partial(TfdsSource, builder, candidate, image_size, channels, preparation)
             break
     return splits
 

@@ -159,6 +159,47 @@ def test_a_full_disk_leaves_what_is_finished(photos, monkeypatch):
     assert len(open_data_set(Path("a.dkds"))) == 12
 
 
+def test_a_path_may_be_written_in_several_ways(photos, monkeypatch):
+    write = shard.write_safetensors
+    monkeypatch.setattr(shard, "write_safetensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    run("photos", "--out", "a.dkds", *SMALL, code=75)
+    monkeypatch.setattr(shard, "write_safetensors", write)
+    run(f"{photos}/", "--out", "a.dkds", *SMALL)
+    assert len(open_data_set(Path("a.dkds"))) == 12
+
+
+def test_repaired_files_are_said_to_be_read_again(photos, monkeypatch):
+    write = shard.write_safetensors
+
+    def stop(to, tensors, metadata) -> None:
+        if metadata["dkds"].endswith("/1"):
+            raise KeyboardInterrupt
+        write(to, tensors, metadata)
+
+    monkeypatch.setattr(shard, "write_safetensors", stop)
+    run("photos", "--out", "a.dkds", *SMALL, code=75)
+    monkeypatch.setattr(shard, "write_safetensors", write)
+    for path in photos.rglob("*.*"):
+        Image.new("RGB", (16, 16)).save(path)
+    assert (
+        "8 images are read again: files among them have changed since"
+        in run("photos", "--out", "a.dkds", *SMALL).stderr
+    )
+    assert len(open_data_set(Path("a.dkds"))) == 13
+
+
+def test_a_replaced_archive_is_noticed(photos, monkeypatch):
+    np.savez("a.npz", image=np.zeros((9, 16, 16, 3), np.uint8), label=np.zeros(9, int))
+    write = shard.write_safetensors
+    monkeypatch.setattr(shard, "write_safetensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    run("a.npz", "--out", "a.dkds", *SMALL, code=75)
+    monkeypatch.setattr(shard, "write_safetensors", write)
+    np.savez("a.npz", image=np.ones((9, 16, 16, 3), np.uint8), label=np.zeros(9, int))
+    assert (
+        "was begun by another command, which differs in data" in run("a.npz", "--out", "a.dkds", *SMALL, code=2).stderr
+    )
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [

@@ -1,10 +1,12 @@
 """A client's images become a data set: every image once, every key once, and a stop costs at most a shard."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dkjax import keys, schemes
 from dkjax.client import data_set as handover
@@ -13,7 +15,7 @@ from dkjax.client.upload import encrypt_records
 from dkjax.config import AugmentConfig, KeysConfig
 from dkjax.dkds import Part, open_data_set
 from dkjax.errors import ArgumentError, ConfigError, DataError
-from dkjax.sources import ArraySource, Skipped
+from dkjax.sources import ArraySource, Skipped, open_source
 from dkjax.sources.source import positions
 
 N, SHAPE = 30, (8, 8, 3)
@@ -222,6 +224,58 @@ def test_a_source_that_changed_is_told(tmp_path):
         encrypt_data_set(source(), tmp_path / "a.dkds", order(), stop_after(1))
     with pytest.raises(ConfigError, match="differs in labels, num_items"):
         encrypt_data_set(source(N + 1), tmp_path / "a.dkds", order())
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    for number in range(30):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    return tmp_path / "photos"
+
+
+def first_values(path: Path) -> list[int]:
+    """What an image was before encryption that left all its values in place: its largest value."""
+    return sorted(open_data_set(path)[:]["image"].max(axis=(1, 2, 3)).tolist())
+
+
+def test_images_that_changed_are_read_again(tmp_path, photos):
+    open_photos = partial(open_source, str(photos), None, image_size=(8, 8))
+    (photos / "a/04.png").write_bytes(b"no image")
+    with pytest.raises(KeyboardInterrupt):
+        encrypt_data_set(open_photos(), tmp_path / "a.dkds", order(), stop_after(2))
+    Image.new("RGB", (8, 8), (4, 0, 0)).save(photos / "a/04.png")  # repaired
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(photos / "b/07.png")  # replaced
+    progress = []
+    manifest = encrypt_data_set(open_photos(), tmp_path / "a.dkds", order(), progress.append)
+    assert manifest.records == 30
+    assert first_values(tmp_path / "a.dkds") == sorted({*range(30), 200} - {7})
+    assert progress[0].kept + progress[0].changed in (12, 24)
+
+
+def test_images_that_did_not_change_are_not_read_again(tmp_path, photos):
+    with pytest.raises(KeyboardInterrupt):
+        encrypt_data_set(open_source(str(photos), None, image_size=(8, 8)), tmp_path / "a.dkds", order(), stop_after(2))
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "a.dkds").glob("shard-*.safetensors")}
+    assert finished
+    progress = []
+    encrypt_data_set(open_source(str(photos), None, image_size=(8, 8)), tmp_path / "a.dkds", order(), progress.append)
+    assert (progress[0].kept, progress[0].changed) == (12 * len(finished), 0)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_all_files_are_repaired_after_nothing_could_be_read(tmp_path, photos):
+    whole = {path: path.read_bytes() for path in photos.rglob("*.png")}
+    for path in whole:
+        path.write_bytes(b"no image")
+    for _ in range(2):
+        with pytest.raises(DataError, match="none of the images could be read"):
+            encrypt_data_set(open_source(str(photos), None, image_size=(8, 8)), tmp_path / "a.dkds", order())
+    for path, content in whole.items():
+        path.write_bytes(content)
+    manifest = encrypt_data_set(open_source(str(photos), None, image_size=(8, 8)), tmp_path / "a.dkds", order())
+    assert manifest.records == 30
 
 
 def test_no_file_name_and_no_time_of_day_in_the_data_set(tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dkjax.errors import ConfigError
-from dkjax.runtime.files import LOCK, alone_in, read_json, whole_file, write_json
+from dkjax.runtime.files import LOCK, alone_in, read_json, special_file, whole_file, write_json
 
 
 def test_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,3 +127,15 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fcntl, "flock", no_locks)
     with pytest.raises(ConfigError, match=r"cannot be locked \(Operation not supported\)"), alone_in(tmp_path, "--out"):
         pass
+
+
+def test_what_would_wait_for_ever_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("pipe")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(tmp_path / "s"))
+        assert special_file(tmp_path / "s") == "a socket"
+    assert special_file(tmp_path / "pipe") == special_file(tmp_path / "link") == "a named pipe"
+    for path in (tmp_path / "file", tmp_path, tmp_path / "absent", Path("/dev/null"), Path("/dev/fd/0")):
+        assert special_file(path) is None

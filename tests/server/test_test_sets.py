@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_data_sets import arrays, digits, encrypted
+from PIL import Image
 
 from dkjax.config import ServerDataConfig
 from dkjax.dkds import open_data_set
@@ -67,6 +68,25 @@ def test_encrypted_images_are_mapped(tmp_path: Path) -> None:
     assert held_out.records(talk).pieces[0]["image"] is held_out.source.shards[0].image
     assert talk.heard == []
     assert held_out.identity == {"name": str(path), "data_set": open_data_set(path).manifest.id}
+
+
+def test_a_plain_test_set_may_lack_classes(tmp_path: Path) -> None:
+    for name in ("7", "2"):
+        (tmp_path / "folder" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (8, 8), 10 * int(name)).save(tmp_path / "folder" / name / f"{number}.png")
+    images = np.repeat(np.array([30, 90], np.uint8), 64).reshape(2, 8, 8)
+    np.savez(tmp_path / "two.npz", image=images, label=[0, 1], class_names=["3", "9"])
+    folder, two = open_test_sets(
+        [str(tmp_path / "folder"), str(tmp_path / "two.npz")], SHAPE, DIGITS, ServerDataConfig(), whole=True
+    )
+    for held_out, expected in ((folder, [2, 2, 2, 7, 7, 7]), (two, [3, 9])):
+        records = held_out.records(Observer())[:]
+        np.testing.assert_array_equal(records["label"], expected)
+        np.testing.assert_array_equal(records["image"][:, 0, 0, 0], 10 * records["label"])
+    (tmp_path / "folder" / "x").mkdir()
+    with pytest.raises(DataError, match=r"folder has a class 'x', which is none of the classes agreed on: 0, 1"):
+        open_test_sets([str(tmp_path / "folder")], SHAPE, DIGITS, ServerDataConfig())
 
 
 def test_what_does_not_fit(tmp_path: Path) -> None:

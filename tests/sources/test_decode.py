@@ -3,18 +3,23 @@
 import io
 import os
 import struct
+import sys
 import tracemalloc
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import pillow_heif
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dkjax.errors import ArgumentError
+from dkjax.errors import ArgumentError, MissingPackageError
 from dkjax.sources.decode import Unreadable, decode_images
+from dkjax.sources.preparation import Preparation
 from dkjax.sources.resize import resize_images, to_channels
 
 
@@ -115,6 +120,25 @@ def test_formats(form: str) -> None:
     assert abs(_decoded(_encoded(grey, form)).astype(int) - 77).max() <= 2
 
 
+def test_heic(monkeypatch: pytest.MonkeyPatch) -> None:
+    colour = _colour()
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(colour)).save(buffer, quality=-1, chroma=444)
+    by_pillow_heif = np.asarray(pillow_heif.open_heif(io.BytesIO(buffer.getvalue())).to_pillow())
+    np.testing.assert_array_equal(_decoded(buffer.getvalue()), by_pillow_heif)
+    deep = io.BytesIO()
+    ten_bits = pillow_heif.from_bytes("RGB;16", (9, 6), (_ramp(3) * 16).astype("<u2").tobytes())
+    ten_bits.save(deep, quality=-1)
+    assert _reason(deep.getvalue()).startswith("10 bits a channel")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MissingPackageError, match="pip install pillow-heif"):
+        _decoded(buffer.getvalue())
+
+
+def test_jpeg_xl_is_told() -> None:
+    assert _reason(imagecodecs.jpegxl_encode(_colour())).startswith("JPEG XL is not read")
+
+
 def test_first_frame_of_an_animation() -> None:
     frames = [Image.new("RGB", (9, 6), colour) for colour in ("red", "blue")]
     content = _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
@@ -126,7 +150,128 @@ def test_modes_that_conversion_would_damage(mode: str, dtype: type) -> None:
     image = Image.fromarray(np.full((6, 9), 300, dtype))
     assert image.mode == mode
     form = "PNG" if mode == "I;16" else "TIFF"
-    assert _reason(_encoded(image, form)).startswith(f"mode {mode} has more than 8 bits")
+    stored = {"I;16": "16 bits a channel", "I": "32 bits a channel (signed)", "F": "32 bits a channel (floating-point"}
+    assert _reason(_encoded(image, form)).startswith(stored[mode])
+
+
+def _ramp(channels: int, greatest: int = 4095) -> np.ndarray:
+    ramp = np.linspace(0, greatest, 54).round().astype(np.uint16).reshape(6, 9)
+    return np.stack([ramp // (channel + 1) for channel in range(channels)], -1)
+
+
+def _deep_files() -> dict[str, tuple[bytes, np.ndarray]]:
+    """Files of 12-bit values in 16 bits, and the values: what scientific cameras and scanners write."""
+    grey, colour, four = _ramp(1), _ramp(3), _ramp(4)
+    tiff = {}
+    for name, pixels, photometric in (("grey", grey[..., 0], "minisblack"), ("colour", colour, "rgb")):
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, pixels, photometric=photometric)
+        tiff[name] = buffer.getvalue()
+    pgm = b"P5 9 6 65535\n" + grey.astype(">u2").tobytes()
+    ppm = b"P6\n# a comment\n9 6\n65535\n" + colour.astype(">u2").tobytes()
+    return {
+        "png grey": (imagecodecs.png_encode(grey[..., 0]), grey),
+        "png grey alpha": (imagecodecs.png_encode(_ramp(2)), grey),
+        "png colour": (imagecodecs.png_encode(colour), colour),
+        "png colour alpha": (imagecodecs.png_encode(four), colour),
+        "tiff grey": (tiff["grey"], grey),
+        "tiff colour": (tiff["colour"], colour),
+        "jpeg 2000 grey": (imagecodecs.jpeg2k_encode(grey[..., 0], level=0), grey),
+        "jpeg 2000 colour": (imagecodecs.jpeg2k_encode(colour, level=0), colour),
+        "jpeg 2000 of 12 bits": (imagecodecs.jpeg2k_encode(colour, level=0, bitspersample=12), colour),
+        "pgm": (pgm, grey),
+        "ppm": (ppm, colour),
+    }
+
+
+DEEP = _deep_files()
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_no_silent_cut(name: str) -> None:
+    content, values = DEEP[name]
+    assert "bits a channel: set data.range" in _reason(content)
+    expected = np.rint(np.clip(values / 4095, 0, 1) * 255)
+    if values.shape[2] == 1:
+        expected = np.repeat(expected, 3, -1)
+    (image,) = decode_images([content], (6, 9), 3, Preparation(value_range=(0, 4095)))
+    assert not isinstance(image, Unreadable), image.reason
+    np.testing.assert_array_equal(image, expected)
+    (image,) = decode_images([content], (6, 9), 3, Preparation(value_range="percentile"))
+    low, high = np.percentile(values, [1, 99])
+    stretched = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255)
+    np.testing.assert_array_equal(image[..., : values.shape[2]], stretched)
+    (image,) = decode_images([content], (6, 9), 3, Preparation(value_range="bits"))
+    greatest = 4095 if "12 bits" in name else 65535
+    np.testing.assert_array_equal(image[..., : values.shape[2]], np.rint(values / greatest * 255))
+
+
+def test_eight_bits_have_no_range() -> None:
+    colour = _colour()
+    content = _encoded(Image.fromarray(colour))
+    (image,) = decode_images([content], (6, 9), 3, Preparation(value_range=(0, 4095)))
+    np.testing.assert_array_equal(image, colour)
+
+
+@pytest.mark.parametrize(("dtype", "range_"), [(np.int16, (-1000, 1000)), (np.float32, (0.0, 1.0))])
+def test_signed_and_floating_values(dtype: type, range_: tuple[float, float]) -> None:
+    values = np.linspace(range_[0] - 1, range_[1] + 1, 54).astype(dtype).reshape(6, 9)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values)
+    assert "signed" in _reason(buffer.getvalue()) or "floating" in _reason(buffer.getvalue())
+    (image,) = decode_images([buffer.getvalue()], (6, 9), 1, Preparation(value_range=range_))
+    low, high = range_
+    expected = np.rint(np.clip((values.astype(np.float64) - low) * (255 / (high - low)), 0, 255))
+    np.testing.assert_array_equal(image[..., 0], expected)
+
+
+def test_signed_bytes_are_refused() -> None:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.arange(-27, 27, dtype=np.int8).reshape(6, 9))
+    assert _reason(buffer.getvalue()).startswith("8 bits a channel (signed)")
+    signed = imagecodecs.jpeg2k_encode(np.arange(-27, 27, dtype=np.int16).reshape(6, 9), level=0)
+    assert _reason(signed).startswith("16 bits a channel (signed)")
+    (image,) = decode_images([signed], (6, 9), 1, Preparation(value_range=(-27, 26)))
+    np.testing.assert_array_equal(image[..., 0].ravel(), np.rint(np.arange(54) * (255 / 53)))
+
+
+def test_white_is_zero_and_orientation_of_deep_images() -> None:
+    values = _ramp(1)[..., 0]
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, photometric="miniswhite", extratags=[(274, "H", 1, 3, True)])
+    (image,) = decode_images([buffer.getvalue()], (6, 9), 1, Preparation(value_range="bits"))
+    np.testing.assert_array_equal(image[..., 0], np.rint((65535 - values[::-1, ::-1]) / 65535 * 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    png = _encoded(Image.fromarray(np.ascontiguousarray(np.rot90(values))), exif=exif)
+    (image,) = decode_images([png], (6, 9), 1, Preparation(value_range=(0, 4095)))
+    np.testing.assert_array_equal(image[..., 0], np.rint(values / 4095 * 255))
+
+
+def test_a_tiff_of_several_pages() -> None:
+    pictures = [_colour(12, 18, seed) for seed in range(2)]
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for picture in pictures:
+            writer.write(picture, photometric="rgb")
+    assert _reason(buffer.getvalue()).startswith("2 pages; one picture a file is expected")
+    thumbnail_first = io.BytesIO()
+    with tifffile.TiffWriter(thumbnail_first) as writer:
+        writer.write(pictures[0][::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(pictures[1], photometric="rgb")
+    np.testing.assert_array_equal(_decoded(thumbnail_first.getvalue(), (12, 18)), pictures[1])
+    deep = io.BytesIO()
+    with tifffile.TiffWriter(deep) as writer:
+        writer.write(_ramp(1)[::2, ::2, 0], subfiletype=1)
+        writer.write(_ramp(1)[..., 0])
+    (image,) = decode_images([deep.getvalue()], (6, 9), 1, Preparation(value_range=(0, 4095)))
+    np.testing.assert_array_equal(image, np.rint(_ramp(1) / 4095 * 255))
+
+
+def test_a_package_that_is_missing_stops_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(MissingPackageError, match=r"pip install imagecodecs"):
+        decode_images([DEEP["png colour"][0]], (6, 9), 3, Preparation(value_range="bits"))
 
 
 def test_broken_files() -> None:
@@ -138,6 +283,15 @@ def test_broken_files() -> None:
     png = bytearray(_encoded(Image.fromarray(_colour(64, 64))))
     png[len(png) // 2] ^= 0xFF
     assert _reason(bytes(png))
+
+
+@pytest.mark.parametrize("place", [33, -12], ids=["before the pixels", "after them"])
+def test_a_long_comment_is_no_reason(place: int) -> None:
+    colour = _colour()
+    whole = _encoded(Image.fromarray(colour))
+    body = b"zTXta\0\0" + zlib.compress(bytes(2 << 20))
+    comment = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    np.testing.assert_array_equal(_decoded(whole[:place] + comment + whole[place:]), colour)
 
 
 def test_missing_file_is_a_reason(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Folders of photographs as people have them."""
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,13 +94,57 @@ def test_orientation(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ImageFolderSource(tmp_path, (8, 12))[:]["image"][0], upright)
 
 
-def test_empty_class(fill: Fill) -> None:
-    folder = fill("a/0.png", "b/.hidden.png")
-    with pytest.raises(DataError, match=r"class folder .*/b is empty"):
-        ImageFolderSource(folder, (4, 4))
+def test_a_class_without_images_is_a_class(fill: Fill) -> None:
+    folder = fill("a/0.png", "b/.hidden.png", "c/1.png")
+    source = ImageFolderSource(folder, (4, 4))
+    assert source.class_names == ("a", "b", "c")
+    np.testing.assert_array_equal(source.labels, [0, 2])
 
 
-@pytest.mark.parametrize("name", ["test", "val", "validation"])
+def test_no_class_has_an_image(fill: Fill) -> None:
+    with pytest.raises(DataError, match=r"the class folders a, b are empty; put images in them"):
+        ImageFolderSource(fill("a/.0.png", "b/@eaDir/1.png"), (4, 4))
+
+
+def test_agreed_classes_decide_the_labels(fill: Fill) -> None:
+    splits = open_image_folder(fill("a/0.png", "c/1.png"), (8, 12), classes=("c", "b", "a"))
+    source = splits["train"]()
+    assert source.class_names == ("c", "b", "a")
+    np.testing.assert_array_equal(source[:]["label"], [0, 2])
+    np.testing.assert_array_equal(source[:]["image"][:, 0, 0, 0], [1, 0])
+    with pytest.raises(DataError, match=r"class folder 'c' that is not in data\.classes \(a, b\)"):
+        open_image_folder(fill(), (4, 4), classes=("a", "b"))["train"]()
+
+
+def test_both_normal_forms_are_one_class(fill: Fill) -> None:
+    folder = fill("de\u0301faut/0.png", "d\u00e9faut/1.png", "bon/2.png")
+    source = ImageFolderSource(folder, (8, 12))
+    assert source.class_names == ("bon", "d\u00e9faut")
+    assert sorted(source[:]["image"][source.labels == 1][:, 0, 0, 0].tolist()) == [0, 1]
+
+
+def test_a_class_folder_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"d\xe9faut")).mkdir()
+    with pytest.raises(DataError, match=r"the class name 'd\\xe9faut' is not UTF-8") as refused:
+        ImageFolderSource(tmp_path, (4, 4))
+    assert str(refused.value).isprintable()
+
+
+def test_what_is_left_out_is_named(fill: Fill) -> None:
+    folder = fill("a/0.png", "b/1.png", "2.png", "3.png", "$RECYCLE.BIN/4.png", "a/@eaDir/5.png")
+    (folder / "a/more").symlink_to(folder / "b")
+    source = ImageFolderSource(folder, (4, 4))
+    assert len(source) == 2
+    assert source.findings.left_out == (
+        ("a/more", "leads to a folder that is read already"),
+        ("2.png and 1 more", "beside the class folders; put it into the folder of its class"),
+        ("$RECYCLE.BIN (1 times)", "a folder that the system made for itself"),
+        ("@eaDir (1 times)", "a folder that the system made for itself"),
+    )
+    assert not source.findings.doubts
+
+
+@pytest.mark.parametrize("name", ["test", "val", "valid", "Validation", "testing"])
 def test_train_and_test_level(fill: Fill, name: str) -> None:
     splits = open_image_folder(fill("train/a/0.png", "train/b/1.png", "train/c/2.png", f"{name}/c/3.png"), (8, 12))
     train, test = splits["train"](), splits["test"]()
@@ -106,6 +152,54 @@ def test_train_and_test_level(fill: Fill, name: str) -> None:
     assert (len(train), len(test)) == (3, 1)
     np.testing.assert_array_equal(test[:]["label"], [2])
     np.testing.assert_array_equal(test[:]["image"][0, 0, 0], [3, 10, 20])
+
+
+@pytest.mark.parametrize(
+    "others", [(), ("docs/README.txt",), ("__MACOSX/train/._0.png",), ("valid/a/2.png",), ("Val/3.png",)]
+)
+def test_parts_of_a_data_set_never_become_classes(fill: Fill, others: tuple[str, ...]) -> None:
+    folder = fill("train/a/0.png", "train/b/1.png", "test/a/2.png", *others)
+    splits = open_image_folder(folder, (8, 12))
+    train, test = splits["train"](), splits["test"]()
+    assert train.class_names == test.class_names == ("a", "b")
+    assert train[:]["image"][:, 0, 0, 0].tolist() == [0, 1]
+    assert test[:]["image"][:, 0, 0, 0].tolist() == [2]
+    left_out = dict(train.findings.left_out)
+    assert left_out["test/"] == "kept for testing; take it with --split test"
+    assert set(left_out) - {"test/"} <= {f"{name.split('/')[0]}/" for name in others}
+    assert train.findings.notes == ("training images are those in train/",)
+
+
+def test_parts_beside_classes_are_refused(fill: Fill) -> None:
+    with pytest.raises(DataError, match=r"has train/, a part of a data set .* beside whole/ with images"):
+        open_image_folder(fill("train/a/0.png", "whole/1.png"), (4, 4))
+    classes = open_image_folder(fill(), (4, 4), classes=("train", "whole"))["train"]()
+    assert classes.class_names == ("train", "whole")
+
+
+@pytest.mark.parametrize(
+    ("files", "doubt"),
+    [
+        (("images/0.png", "images/1.png"), r"images/ is the only folder .* becomes one class"),
+        (("images/0.png", "train.csv"), r"train\.csv lies beside it: --labels .*/train\.csv"),
+        (("photos-2025/a/0.png", "photos-2025/b/1.png"), r"holds folders alone \(a, b\): .* name .*/photos-2025 as"),
+        (("train/0.png", "plane/1.png"), r"train/ becomes a class, though its name is that of a part"),
+        (("a/train/0.png", "b/train/1.png", "b/test/2.png"), r"the classes have folders test/, train/ in them"),
+    ],
+)
+def test_what_is_easily_a_mistake_is_doubted(fill: Fill, files: tuple[str, ...], doubt: str) -> None:
+    folder = fill(*files)
+    source = open_image_folder(folder, (4, 4))["train"]()
+    assert [re.search(doubt, sentence) is not None for sentence in source.findings.doubts] == [True]
+    agreed = open_image_folder(folder, (4, 4), classes=source.class_names)["train"]()
+    assert not agreed.findings.doubts
+
+
+@pytest.mark.parametrize(
+    "files", [("a/0.png", "b/1.png"), ("a/0.png",), ("a/0.png", "images/1.png"), ("a/0.png", "notes.csv")]
+)
+def test_plain_classes_are_not_doubted(fill: Fill, files: tuple[str, ...]) -> None:
+    assert not open_image_folder(fill(*files), (4, 4))["train"]().findings.doubts
 
 
 def test_level_is_only_taken_for_one_where_it_is(fill: Fill) -> None:

@@ -85,7 +85,12 @@ def test_stored_images_are_mapped(tmp_path: Path) -> None:
         ({"image": IMAGES[:0]}, "at least one image"),
         ({"image": IMAGES[:5]}, "5 images but 12 labels"),
         ({"label": LABELS.astype(float)}, "label must be integers"),
-        ({"label": LABELS[:, None]}, "label must be integers"),
+        (
+            {"label": np.stack([LABELS, LABELS], 1)},
+            r"label must be .* of shape \[n\], got int64\[12, 2\]",
+        ),
+        ({"label": np.array(["a", "z"] * 6), "class_names": np.array(["a", "b"])}, "label 'z' that is none of .* a, b"),
+        ({"image": np.zeros((12, 8, 8, 8), np.uint8)}, "seem to be volumes"),
         ({"label": LABELS - 1}, "record 0 has label -1"),
         ({"label": LABELS + 2**40}, "has label 1099511627778, and no class_names"),
         ({"label": LABELS * 0 - 5}, "record 0 has label -5"),
@@ -100,6 +105,34 @@ def test_wrong_arrays(tmp_path: Path, changes: dict[str, np.ndarray | None], mes
     path = _save(tmp_path / "a.npz", **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(DataError, match=message):
         open_npz(path)["train"]()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("image", "label", "test_image", "test_label"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("images", "labels", "test_images", "test_labels"),
+    ],
+)
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None], LABELS.astype(np.uint8), LABELS > 0, LABELS[:, None] > 0])
+def test_layouts_of_others(tmp_path: Path, names: tuple[str, ...], labels: np.ndarray) -> None:
+    arrays = dict(zip(names, (IMAGES, labels, IMAGES[:3], labels[:3]), strict=True))
+    splits = open_npz(_save(tmp_path / "a.npz", **arrays))
+    for split, count in (("train", 12), ("test", 3)):
+        records = splits[split]()[:]
+        np.testing.assert_array_equal(records["image"], IMAGES[:count])
+        np.testing.assert_array_equal(records["label"], labels.ravel()[:count].astype(int))
+
+
+def test_labels_that_are_strings(tmp_path: Path) -> None:
+    words = np.array(["whole", "crack", "d\u00e9faut"])[LABELS][:, None]
+    train = open_npz(_save(tmp_path / "a.npz", x_train=IMAGES, y_train=words))["train"]()
+    assert train.class_names == ("crack", "d\u00e9faut", "whole")
+    assert [train.class_names[label] for label in train[:]["label"]] == words[:, 0].tolist()
+    agreed = open_npz(tmp_path / "a.npz", classes=("whole", "x", "d\u00e9faut", "crack"))["train"]()
+    assert [agreed.class_names[label] for label in agreed[:]["label"]] == words[:, 0].tolist()
 
 
 class _Trap:

@@ -1,6 +1,7 @@
 """From a name to a source."""
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -85,13 +86,58 @@ def test_image_folder(tmp_path: Path) -> None:
         open_source(str(tmp_path / "photos"), "train")
 
 
-def test_name_wins_over_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_the_name_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "digits/a").mkdir(parents=True)
     Image.new("L", (5, 5)).save(tmp_path / "digits/a/0.png")
     Image.new("L", (5, 5)).save(tmp_path / "digits/a/1.png")
     monkeypatch.chdir(tmp_path)
-    assert open_source("digits", "train").class_names == tuple("0123456789")
+    with pytest.raises(ConfigError, match=r"digits is a source .* write \./digits for the folder, or dkjax:digits"):
+        open_source("digits", "train")
+    assert open_source("dkjax:digits", "train").class_names == tuple("0123456789")
     assert open_source("./digits", "train", image_size=(4, 4)).class_names == ("a",)
+
+
+def test_a_work_directory_with_the_name_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "digits/runs").mkdir(parents=True)
+    (tmp_path / "digits/config.json").write_text("{}")
+    (tmp_path / "elpv").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert len(open_source("digits", "train"))
+
+
+def test_sites_without_a_class_agree_on_labels(tmp_path: Path) -> None:
+    agreed = ("crack", "stain", "whole")
+    for site, names in {"a": agreed, "b": ("whole", "crack")}.items():
+        for name in names:
+            for number in range(4):
+                path = tmp_path / site / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (5, 5), 10 * agreed.index(name)).save(path)
+    images = np.arange(8, dtype=np.uint8).repeat(16).reshape(8, 4, 4)
+    np.savez(tmp_path / "c.npz", image=images, label=np.arange(8) % 2, class_names=["whole", "crack"])
+    np.savez(tmp_path / "d.npz", image=images, label=np.arange(8) % 2)
+    sites = [open_source(str(tmp_path / name), None, image_size=(5, 5), classes=agreed) for name in "ab"]
+    sites += [open_source(str(tmp_path / name), None, classes=agreed) for name in ("c.npz", "d.npz")]
+    assert {site.class_names for site in sites} == {agreed}
+    for site in sites[:2]:
+        records = site[:]
+        np.testing.assert_array_equal(records["image"][:, 0, 0, 0], 10 * records["label"])
+    np.testing.assert_array_equal(sites[2].labels, [2, 0] * 4)
+    np.testing.assert_array_equal(sites[2][:]["label"], [2, 0] * 4)
+    np.testing.assert_array_equal(sites[3].labels, [0, 1] * 4)  # named by their order
+    for split in ("train", "test"):
+        part = open_source(str(tmp_path / "c.npz"), split, classes=agreed)
+        assert (part.class_names, set(part.labels.tolist())) == (agreed, {0, 2})
+    with pytest.raises(DataError, match=r"c\.npz has a class 'whole', which is none of the classes agreed on: crack"):
+        open_source(str(tmp_path / "c.npz"), None, classes=["crack"])
+    with pytest.raises(ConfigError, match=r"data\.classes has 'b' twice"):
+        open_source("digits", None, classes=["b", "b"])
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.npz")
+    with pytest.raises(DataError, match=r"a\.npz is a named pipe; expected"):
+        open_source(str(tmp_path / "a.npz"), None)
 
 
 def test_one_image_a_class_cannot_be_split(tmp_path: Path) -> None:

@@ -80,3 +80,41 @@ def test_nothing_to_do_is_the_identity() -> None:
     assert to_channels(images, 4) is images
     with pytest.raises(ArgumentError, match="channels=3 cannot be made from 4"):
         to_channels(images, 3)
+
+
+def test_proportions_are_kept() -> None:
+    wide = np.zeros((1, 20, 40, 3), np.uint8)
+    wide[:, :, :10] = (200, 0, 0)  # a quarter at the left, which a crop loses
+    wide[:, :, 10:30] = (0, 200, 0)
+    wide[:, :, 30:] = (0, 0, 200)
+    cropped = resize_images(wide, (10, 10), "crop")
+    # The filter looks a little beyond the edge of what is kept.
+    np.testing.assert_array_equal(cropped[:, :, 1:-1], np.broadcast_to(np.array([0, 200, 0], np.uint8), (1, 10, 8, 3)))
+    assert (cropped[:, :, (0, -1), 1] > 150).all()
+    padded = resize_images(wide, (20, 20), "pad")
+    assert not padded[:, :5].any()
+    assert not padded[:, 15:].any()
+    np.testing.assert_array_equal(padded[:, 5:15], resize_images(wide, (10, 20)))
+    tall = wide.swapaxes(1, 2)
+    for how in ("crop", "pad"):
+        np.testing.assert_array_equal(
+            resize_images(tall, (12, 12), how), resize_images(wide, (12, 12), how).swapaxes(1, 2)
+        )
+
+
+@pytest.mark.parametrize("shape", [(7, 13), (13, 7), (8, 8), (1, 50), (300, 200)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("how", ["stretch", "crop", "pad"])
+def test_every_shape_fits(shape: tuple[int, int], channels: int, how: str) -> None:
+    images = np.full((2, *shape, channels), 77, np.uint8)
+    resized = resize_images(images, (8, 12), how)
+    assert resized.shape == (2, 8, 12, channels)
+    assert set(np.unique(resized)) <= ({77} if how != "pad" else {0, 77})
+    assert (resized == 77).any()
+
+
+def test_same_proportions_are_resized_alike() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), np.uint8)
+    stretched = resize_images(images, (10, 15))
+    for how in ("crop", "pad"):
+        np.testing.assert_array_equal(resize_images(images, (10, 15), how), stretched)

@@ -5,6 +5,7 @@ import pytest
 
 from dkjax.errors import ArgumentError, DataError
 from dkjax.sources import ArraySource, Skipped, Source, Subset, read_all
+from dkjax.sources.preparation import Preparation
 from dkjax.sources.source import Indices, Records, positions
 
 
@@ -129,3 +130,22 @@ def test_read_all_of_nothing_readable() -> None:
         read_all(source)
     with pytest.raises(ArgumentError, match="batch_size"):
         read_all(source, 0)
+
+
+def test_channels_first_is_refused() -> None:
+    for channels in (1, 3):
+        images = np.zeros((5, channels, 32, 32), np.uint8)
+        with pytest.raises(DataError, match=r"channels first; save them as \[n, H, W, C\]: images.transpose"):
+            ArraySource(images, np.zeros(5, int), ("a",), (16, 16))
+        assert ArraySource(images.transpose(0, 2, 3, 1), np.zeros(5, int), ("a",)).image_shape == (32, 32, channels)
+
+
+def test_other_numbers_need_a_range() -> None:
+    values = np.linspace(0, 4095, 5 * 16).astype(np.uint16).reshape(5, 4, 4, 1)
+    with pytest.raises(DataError, match=r"got uint16\[5, 4, 4, 1\]; set data.range"):
+        ArraySource(values, np.zeros(5, int), ("a",))
+    source = ArraySource(values, np.zeros(5, int), ("a",), preparation=Preparation(value_range=(0, 4095)))
+    np.testing.assert_array_equal(source[1:3]["image"], np.rint(values[1:3] * (255 / 4095)))
+    bad = np.full((2, 4, 4), np.nan, np.float32)
+    with pytest.raises(DataError, match="arrays: image 1: some values are no numbers"):
+        ArraySource(bad, np.zeros(2, int), ("a",), preparation=Preparation(value_range=(0, 1)))[np.array([1])]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dkjax.errors import ArgumentError
 from dkjax.seeds import generator
 from dkjax.sources import stratified_split
+from dkjax.sources.split import grouped_split
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=80).map(np.array)
 FRACTIONS = st.floats(0.01, 0.99)
@@ -67,3 +68,35 @@ def test_unusable_seeds(seed: int) -> None:
 def test_unusable_labels(labels: np.ndarray) -> None:
     with pytest.raises(ArgumentError, match="labels must be integers"):
         stratified_split(labels, 0.5, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_are_not_divided(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels, groups = random.integers(0, 4, 500), random.integers(0, 40, 500)
+    train, test = grouped_split(labels, groups, 0.25, seed)
+    assert sorted([*train, *test]) == list(range(500))
+    assert not set(groups[train]) & set(groups[test])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_grouped_shares(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    groups = np.arange(600) // 5
+    labels = np.where(random.random(600) < 0.2, 1, 0)
+    _, test = grouped_split(labels, groups, 0.2, seed)
+    for label in (0, 1):
+        assert abs((labels[test] == label).sum() - 0.2 * (labels == label).sum()) <= 8  # less than two groups
+    again = grouped_split(labels, groups, 0.2, seed)[1]
+    np.testing.assert_array_equal(test, again)
+
+
+def test_few_groups() -> None:
+    for seed in range(4):
+        assert {len(side) for side in grouped_split(np.zeros(6, int), np.array([0, 0, 0, 0, 0, 1]), 0.5, seed)} == {
+            1,
+            5,
+        }
+        for fraction in (0.01, 0.99):
+            assert all(side.size for side in grouped_split(np.zeros(9, int), np.arange(9) // 3, fraction, seed))
+    assert [len(side) for side in grouped_split(np.zeros(6, int), np.zeros(6, int), 0.5, 0)] == [6, 0]

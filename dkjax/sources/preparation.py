@@ -1,0 +1,29 @@
+"""What is done to every image before it is encrypted: its proportions and its range of values become the model's."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Resize = Literal["stretch", "crop", "pad"]
+"""What becomes of an image of other proportions: all of it, its middle, or all of it with black borders."""
+
+ValueRange = tuple[float, float] | Literal["bits", "percentile"]
+"""Which values become 0 and 255, where a file has more than 8 bits a channel."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How images are brought to bytes of one shape.
+
+    Attributes:
+        resize: `stretch` scales height and width by themselves; `crop` keeps the proportions and cuts off what is too
+            much at both sides; `pad` keeps them and adds black borders.
+        value_range: for images of more than 8 bits a channel the values that become 0 and 255: two numbers; `bits` for
+            the least and the greatest of the depth that the file declares; `percentile` for the 1st and the 99th
+            percentile of each image. None refuses such images. Images of 8 bits stay as they are.
+    """
+
+    resize: Resize = "stretch"
+    value_range: ValueRange | None = None
+
+
+AS_IS = Preparation()
