@@ -5,6 +5,7 @@ The two share no code, so that their agreement says that docs/spec.md is complet
 
 import functools
 import json
+import threading
 from collections import defaultdict
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from vectors import by_reference, make
 from dkjax import keys, prng
 from dkjax.cipher import decrypt, encrypt, permutations, schemes
 from dkjax.errors import DkjaxError
+from dkjax.runtime.secret_memory import SecretWords
 
 FOLDER = Path(__file__).with_name("vectors")
 STORED = {file: json.loads((FOLDER / f"{file}.json").read_text(encoding="utf-8")) for file in make.ABOUT}
@@ -88,8 +90,19 @@ def typed(prng_name: str, texts: list[str], shape: list[int] | tuple[int, ...]) 
     return prng.wrap_key(jnp.array(by_reference.keys_of(texts, list(shape))), prng_name)
 
 
+def secret(text: str) -> SecretWords:
+    words = by_reference.keys_of([text], [])
+    kept = SecretWords(len(words))
+    kept.words[:] = words
+    return kept
+
+
 def of_key(key: jax.Array) -> dict:
     return by_reference.of_words(np.asarray(jax.random.key_data(key)))
+
+
+def of_secret(holder: keys.Ratchet | keys.RoundKeys) -> dict:
+    return by_reference.of_words(holder._key.words)
 
 
 def cases_of(operation: str) -> list[dict]:
@@ -151,18 +164,18 @@ def test_fold_in():
 def test_roots_and_rounds():
     for case in cases_of("root"):
         ratchet = keys.reproducible(int(case["input"]["seed"]), prng=case["input"]["prng"])
-        check([case], [of_key(ratchet._key)])
+        check([case], [of_secret(ratchet)])
     for case in cases_of("advance"):
         name = case["input"]["prng"]
-        ratchet = keys.Ratchet(typed(name, [case["input"]["root"]], []), mode="reproducible", prng=name)
+        ratchet = keys.Ratchet(secret(case["input"]["root"]), mode="reproducible", prng=name)
         round_keys = ratchet.next_round()
-        check([case], [{"next_root": of_key(ratchet._key), "round_key": of_key(round_keys._key)}])
+        check([case], [{"next_root": of_secret(ratchet), "round_key": of_secret(round_keys)}])
 
 
 def test_keys_of_clients():
     for case in cases_of("client_key") + cases_of("image_keys"):
         name, key = case["input"]["prng"], case["input"]["round_key"]
-        round_keys = keys.RoundKeys(typed(name, [key], []), mode="reproducible", prng=name, round_number=1)
+        round_keys = keys.RoundKeys(secret(key), mode="reproducible", prng=name, round_number=1, lock=threading.RLock())
         check([case], [of_key(round_keys.for_client(case["input"]["client"], case["input"].get("count")))])
 
 
