@@ -102,7 +102,7 @@ def test_files_that_cannot_be_read(tmp_path):
     not_toml.write_text("[data\nsource = 1")
     not_text.write_bytes(b"\xff\xfe\x00")
     for path, message in [
-        (missing, f"there is no configuration {missing}; the recipes that come along are in configs/"),
+        (missing, f"there is no configuration {missing}; dkjax recipes lists those that come along"),
         (tmp_path, f"cannot read {tmp_path}: Is a directory"),
         (not_toml, f"{not_toml} is not TOML: "),
         (not_text, f"{not_text} is not TOML: "),
