@@ -263,7 +263,7 @@ def test_plain_images_are_refused(dkds: Path, tmp_path: Path) -> None:
         (lambda tree: tree.update(records_sha256="0" * 63), "records_sha256 is wrong"),
         (lambda tree: tree.update(records_sha256="0" * 64), "is not what was exported"),
         (lambda tree: tree.update(container="zip"), "in the format 'zip', which this dkjax does not know"),
-        (lambda tree: tree.update(container="dkds"), "is not a finished data set"),
+        (lambda tree: tree.update(container="dkds"), "is no encrypted data set"),
         (lambda tree: tree["manifest"].update(records=8), "hold 7 records, not 8"),
         (lambda tree: tree["manifest"]["image"].update(shape=[8, 12, 4]), r"expected images uint8\[8, 12, 4\]"),
     ],
@@ -317,5 +317,5 @@ def test_wrong_places_are_refused(dkds: Path, tmp_path: Path) -> None:
 
 def test_an_unfinished_data_set_is_refused(dkds: Path, tmp_path: Path) -> None:
     (dkds / layout.COMMIT).unlink()
-    with pytest.raises(DamagedDataSetError, match="is not a finished data set"):
+    with pytest.raises(DamagedDataSetError, match="is no encrypted data set"):
         convert_data_set(dkds, "png", tmp_path / "b")
