@@ -110,10 +110,10 @@ def encrypt_resumed(folder: Path) -> None:
     command = ["encrypt", "digits", "--out", folder / "b.dkds", "--config", folder / "run.toml", *SEED]
     add = DataSetWriter.add
 
-    def stop(self, number, records):
+    def stop(self, number, records, read_from=""):
         if number == 2:
             raise OSError(28, "No space left on device")
-        add(self, number, records)
+        add(self, number, records, read_from)
 
     DataSetWriter.add = stop
     try:

@@ -17,13 +17,13 @@ from dkjax.formats.npz import array_names, read_array
 from dkjax.runtime.prefetch import prefetch
 from dkjax.server.merge import check_shape
 from dkjax.sources.decode import Unreadable, decode_images
-from dkjax.sources.source import ArraySource, Skipped
+from dkjax.sources.findings import Skipped
+from dkjax.sources.folder_walk import is_hidden, is_system_file, is_system_folder
+from dkjax.sources.preparation import AS_IS, Preparation
+from dkjax.sources.source import ArraySource
 
 _CHUNK = 256
 
-# What Windows, macOS and storage devices put beside photographs.
-_FOLDERS_OF_OTHERS = {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"}
-_FILES_OF_OTHERS = {"Thumbs.db", "desktop.ini"}
 _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
 
 
@@ -50,6 +50,7 @@ class NewImages:
     Args:
         paths: image files, folders of them at any depth, `.npz` archives with `image`, encrypted data sets `.dkds`.
         image_shape: `(H, W, C)` of the model's images; plain images are resized to it as they are for training.
+        preparation: what became of other proportions and of more than 8 bits in training.
 
     Attributes:
         total: files and images that there are, those that prove unreadable included.
@@ -66,8 +67,11 @@ class NewImages:
         - linked folders are read, circles of them once (`test_new_images.py::test_linked_folders`).
     """
 
-    def __init__(self, paths: Sequence[Path], image_shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], image_shape: tuple[int, int, int], preparation: Preparation = AS_IS
+    ) -> None:
         self._shape = image_shape
+        self._preparation = preparation
         self._unreadable: list[Skipped] = []
         self._chunks: list[Callable[[], Chunk]] = []
         self.total = 0
@@ -100,7 +104,13 @@ class NewImages:
                 raise DataError(f"{path} has no array 'image'")
             images = read_array(path, "image")
             source = ArraySource(
-                images, np.zeros(len(images), np.int32), ("",), self._shape[:2], self._shape[2], name=str(path)
+                images,
+                np.zeros(len(images), np.int32),
+                ("",),
+                self._shape[:2],
+                self._shape[2],
+                str(path),
+                self._preparation,
             )
             resized = images.shape[1:3] != self._shape[:2]
             self._add_array(path, len(source), lambda rows: source[rows]["image"], resized)
@@ -131,7 +141,7 @@ class NewImages:
             self._chunks.append(partial(self._decoded, files[first : first + _CHUNK]))
 
     def _decoded(self, files: Sequence[Path]) -> Chunk:
-        decoded = decode_images(files, self._shape[:2], self._shape[2])
+        decoded = decode_images(files, self._shape[:2], self._shape[2], self._preparation)
         pairs = list(zip(files, decoded, strict=True))
         read = [(file, image) for file, image in pairs if not isinstance(image, Unreadable)]
         return Chunk(
@@ -155,8 +165,8 @@ class NewImages:
                 folders.clear()
                 continue
             seen.add(here)
-            folders[:] = [name for name in folders if name[0] != "." and name not in _FOLDERS_OF_OTHERS]
-            found += [Path(parent, name) for name in files if name[0] != "." and name not in _FILES_OF_OTHERS]
+            folders[:] = [name for name in folders if not is_hidden(name) and not is_system_folder(name)]
+            found += [Path(parent, name) for name in files if not is_hidden(name) and not is_system_file(name)]
         return sorted(found)
 
 

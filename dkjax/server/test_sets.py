@@ -12,6 +12,7 @@ from dkjax.input.record_pool import RecordPool
 from dkjax.server.merge import check_classes, check_shape
 from dkjax.sources import Source, read_all
 from dkjax.sources.class_names import WithClasses
+from dkjax.sources.findings import findings_of
 from dkjax.sources.open import has_test_images, open_configured
 from dkjax.sources.source import Indexed
 from dkjax.train.observer import Observer
@@ -48,6 +49,11 @@ class TestSet:
         if isinstance(self.source, EncryptedDataSet):
             return self.source.pool
         observer.reading(self.name)
+        found = findings_of(self.source)
+        for entry in found.left_out:
+            observer.note(f"{self.name}: {entry.name} is left out: {entry.reason}")
+        for doubt in found.doubts:
+            observer.note(f"{self.name}: {doubt}")
         records = read_all(self.source)
         for skipped in self.source.skipped:
             observer.skipped(skipped.name, skipped.reason)

@@ -105,25 +105,27 @@ def class_doubts(folder: Path, folders: Sequence[str], files: Sequence[str], bes
     """
     doubts = []
     tables = [name for name in beside if name.lower().endswith((".csv", ".parquet", ".tsv"))]
-    for name in folders:
+    too_deep = len(folders) == 1 and all(path.count("/") > 1 for path in files)
+    if too_deep:
+        inner = sorted({path.split("/")[1] for path in files})
+        doubts.append(
+            f"{folders[0]}/ is the only folder in {folder}, and holds folders alone ({', '.join(inner[:4])}"
+            f"{', ...' if len(inner) > 4 else ''}): to take those, name {folder / folders[0]} as the source"
+        )
+    for name in folders if not too_deep else ():
         if name.lower() in _NO_CLASS and (len(folders) == 1 or tables):
-            way_out = f"--labels {folder / tables[0]}" if tables else "make one folder a class in it"
+            table = f"{folder / tables[0]}" if tables else "TABLE.csv"
             only = "the only folder" if len(folders) == 1 else "a folder"
             doubts.append(
                 f"{name}/ is {only} in {folder}, and becomes one class, though its name is none of a class"
-                f"{f', and {tables[0]} lies beside it' if tables else ''}: {way_out}"
+                f"{f', and {tables[0]} lies beside it' if tables else ''}: make one folder a class in it, or give the "
+                f"labels, --labels {table}"
             )
         elif name.lower() in SPLIT_NAMES:
             doubts.append(
                 f"{name}/ becomes a class, though its name is that of a part of a data set: if it is a class, say so "
                 "in data.classes"
             )
-    if len(folders) == 1 and not doubts and all(path.count("/") > 1 for path in files):
-        inner = sorted({path.split("/")[1] for path in files})
-        doubts.append(
-            f"{folders[0]}/ is the only folder in {folder}, and holds folders alone ({', '.join(inner[:4])}"
-            f"{', ...' if len(inner) > 4 else ''}): if those are the classes, name {folder / folders[0]} as the source"
-        )
     seconds = {path.split("/")[1].lower() for path in files if path.count("/") > 1}
     if parts := sorted(seconds & SPLIT_NAMES):
         doubts.append(

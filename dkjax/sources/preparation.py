@@ -1,7 +1,8 @@
 """What is done to every image before it is encrypted: its proportions and its range of values become the model's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Resize = Literal["stretch", "crop", "pad"]
 """What becomes of an image of other proportions: all of it, its middle, or all of it with black borders."""
@@ -24,6 +25,12 @@ class Preparation:
 
     resize: Resize = "stretch"
     value_range: ValueRange | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Preparation":
+        """Take what `[data]` of a resolved configuration says; the default, where it does not say."""
+        found = settings.get("range")
+        return cls(settings.get("resize", "stretch"), tuple(found) if isinstance(found, list) else found)
 
 
 AS_IS = Preparation()

@@ -2,13 +2,13 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from dkjax.errors import DataError, MissingPackageError
 from dkjax.runtime.files import special_file
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 _DELIMITERS = ",;\t|"
 
 
@@ -17,7 +17,7 @@ def read_table(path: Path) -> Mapping[str, list[str]]:
 
     Args:
         path: a CSV file in UTF-8 (or UTF-16 with its mark) whose first line names the columns, with commas, semicolons,
-            tabs or bars between them; or a Parquet file.
+            tabs or bars between them; JSON lines (`.jsonl`), an object a row; or a Parquet file.
 
     Returns:
         The values of each column as text without spaces around it, all of one length; empty where there is none.
@@ -34,7 +34,8 @@ def read_table(path: Path) -> Mapping[str, list[str]]:
         raise DataError(f"no file {path}")
     if not path.is_file():
         raise DataError(f"{path} is {special_file(path) or 'a folder'}; expected a table, .csv or .parquet")
-    columns = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    read = {".parquet": _parquet, ".jsonl": _json_lines}.get(path.suffix.lower(), _csv)
+    columns = read(path)
     if not columns or not next(iter(columns.values())):
         raise DataError(f"{path} has no row; expected a line that names the columns, then a line for each image")
     return columns
@@ -66,6 +67,19 @@ def _csv(path: Path) -> dict[str, list[str]]:
     return {name: [row[place].strip() for row in rows[1:]] for place, name in enumerate(names)}
 
 
+def _json_lines(path: Path) -> dict[str, list[str]]:
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = {name: None for row in rows for name in row}
+        return {name: [_as_text(row.get(name)) for row in rows] for name in names}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON, an object a line: {' '.join(str(error).split())}") from None
+
+
+def _as_text(value: object) -> str:
+    return "" if value is None else str(value).strip()
+
+
 def _parquet(path: Path) -> dict[str, list[str]]:
     try:
         import pyarrow
@@ -76,7 +90,4 @@ def _parquet(path: Path) -> dict[str, list[str]]:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} is no Parquet file: {' '.join(str(error).split())}") from None
-    return {
-        name: ["" if value is None else str(value).strip() for value in table.column(name).to_pylist()]
-        for name in table.column_names
-    }
+    return {name: [_as_text(value) for value in table.column(name).to_pylist()] for name in table.column_names}

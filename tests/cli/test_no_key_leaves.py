@@ -100,7 +100,7 @@ def unpacked(kept: bytes) -> bytes:
     return zlib.decompress(kept)
 
 
-def fail(self: Any, number: int, records: Any) -> None:
+def fail(self: Any, number: int, records: Any, read_from: str = "") -> None:
     raise RuntimeError(f"shard {number} of {records!r} by {self!r}")
 
 

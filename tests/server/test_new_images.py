@@ -10,9 +10,12 @@ from small_data_sets import flip, offset_of, shard_of, write_small
 
 from dkjax.dkds import open_data_set
 from dkjax.errors import DataError
+from dkjax.runtime.files import write_json
 from dkjax.server.new_images import NewImages
+from dkjax.server.workdir import preparation_of
 from dkjax.sources import open_source
 from dkjax.sources.image_folder import ImageFolderSource
+from dkjax.sources.preparation import Preparation
 
 SHAPE = (8, 12, 3)
 
@@ -58,6 +61,23 @@ def test_another_size_as_at_training(tmp_path: Path, shape: tuple[int, int, int]
     training = ImageFolderSource(tmp_path / "p", shape[:2], shape[2])[:]["image"]
     np.testing.assert_array_equal(images, training)
     assert found.resized == 2
+
+
+def test_prepared_as_at_training(tmp_path: Path) -> None:
+    photo(tmp_path / "p" / "class" / "1.png", (30, 17))
+    cropped = Preparation("crop")
+    images = np.concatenate([chunk.images for chunk in NewImages([tmp_path / "p"], SHAPE, cropped)])
+    training = ImageFolderSource(tmp_path / "p", SHAPE[:2], SHAPE[2], preparation=cropped)[:]["image"]
+    np.testing.assert_array_equal(images, training)
+    assert not np.array_equal(images, read(tmp_path / "p")[2])
+    write_json(
+        tmp_path / "run" / "config.json", {"hash": "", "config": {"data": {"resize": "crop", "range": [0, 9.5]}}}
+    )
+    assert preparation_of(tmp_path / "run") == Preparation("crop", (0, 9.5))
+    assert preparation_of(tmp_path) == Preparation()
+    (tmp_path / "run" / "config.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"config\.json is damaged"):
+        preparation_of(tmp_path / "run")
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:

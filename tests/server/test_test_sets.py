@@ -28,6 +28,9 @@ class Talk(Observer):
     def skipped(self, name: str, reason: str) -> None:
         self.heard.append(f"skipped {name}")
 
+    def note(self, text: str) -> None:
+        self.heard.append(text)
+
 
 def save_npz(path: Path, count: int, test: int = 0) -> str:
     rng = np.random.default_rng(0)
@@ -84,6 +87,11 @@ def test_a_plain_test_set_may_lack_classes(tmp_path: Path) -> None:
         records = held_out.records(Observer())[:]
         np.testing.assert_array_equal(records["label"], expected)
         np.testing.assert_array_equal(records["image"][:, 0, 0, 0], 10 * records["label"])
+    (tmp_path / "folder" / "0.png").touch()
+    talk = Talk()
+    (said,) = open_test_sets([str(tmp_path / "folder")], SHAPE, DIGITS, ServerDataConfig(), whole=True)
+    said.records(talk)
+    assert [line for line in talk.heard if "0.png is left out: beside the class folders" in line]
     (tmp_path / "folder" / "x").mkdir()
     with pytest.raises(DataError, match=r"folder has a class 'x', which is none of the classes agreed on: 0, 1"):
         open_test_sets([str(tmp_path / "folder")], SHAPE, DIGITS, ServerDataConfig())

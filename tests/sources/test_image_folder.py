@@ -181,8 +181,9 @@ def test_parts_beside_classes_are_refused(fill: Fill) -> None:
     ("files", "doubt"),
     [
         (("images/0.png", "images/1.png"), r"images/ is the only folder .* becomes one class"),
-        (("images/0.png", "train.csv"), r"train\.csv lies beside it: --labels .*/train\.csv"),
+        (("images/0.png", "train.csv"), r"train\.csv lies beside it: .* --labels .*/train\.csv"),
         (("photos-2025/a/0.png", "photos-2025/b/1.png"), r"holds folders alone \(a, b\): .* name .*/photos-2025 as"),
+        (("photos/a/0.png", "photos/b/1.png"), r"photos/ is the only folder .* name .*/photos as the source"),
         (("train/0.png", "plane/1.png"), r"train/ becomes a class, though its name is that of a part"),
         (("a/train/0.png", "b/train/1.png", "b/test/2.png"), r"the classes have folders test/, train/ in them"),
     ],

@@ -19,6 +19,10 @@ COLUMNS = {"filename": ["a, b.png", "c.png"], "label": ["Größe", ""], "fold": 
         ("a.csv", 'filename,label,fold\n"a, b.png",Größe,1\nc.png,,2\n'.encode()),
         ("a.csv", '\ufefffilename, label ,fold\r\n"a, b.png",Größe,1\r\n\r\nc.png,,2\r\n'.encode()),
         ("a.csv", "filename;label;fold\na, b.png;Größe;1\nc.png;;2".encode()),
+        (
+            "a.jsonl",
+            '{"filename": "a, b.png", "label": "Größe", "fold": 1}\n{"filename": "c.png", "fold": 2}\n'.encode(),
+        ),
         ("a.tsv", "filename\tlabel\tfold\na, b.png\tGröße\t1\nc.png\t\t2\n".encode("utf-16")),
     ],
 )
@@ -54,6 +58,13 @@ def test_what_is_no_table(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(DataError, match=said):
         read_table(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", '"a"', "[" * 100_000])
+def test_what_is_no_json(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.jsonl").write_text(content)
+    with pytest.raises(DataError, match="is not JSON, an object a line"):
+        read_table(tmp_path / "a.jsonl")
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
