@@ -8,6 +8,7 @@ import typer
 
 from dkjax.cli.plural import plural
 from dkjax.errors import DataError
+from dkjax.report.console import say, visible
 from dkjax.sources.findings import Skipped
 from dkjax.sources.survey import Survey
 
@@ -21,24 +22,24 @@ def show_classes(found: Survey) -> None:
         found: what the source holds.
     """
     skipped = found.skipped
-    width = max([5, *(len(name) for name in list(found.counts)[:_SHOWN])])
-    _say(f"{'class':<{width}}  {'images':>9}{'  skipped' if skipped else ''}")
+    width = max([5, *(len(visible(name)) for name in list(found.counts)[:_SHOWN])])
+    say(f"{'class':<{width}}  {'images':>9}{'  skipped' if skipped else ''}")
     for name, count in list(found.counts.items())[:_SHOWN]:
         lost = len(skipped.get(name, ()))
-        _say(f"{name:<{width}}  {count - lost:>9,}{f'{lost:>9,}' if skipped else ''}")
+        say(f"{visible(name):<{width}}  {count - lost:>9,}{f'{lost:>9,}' if skipped else ''}")
     if len(found.counts) > _SHOWN:
-        _say(f"... and {len(found.counts) - _SHOWN:,} more classes")
-    _say("Class names leave the site as they are written here.")
+        say(f"... and {len(found.counts) - _SHOWN:,} more classes")
+    say("Class names leave the site as they are written here.")
     for reason, names in _by_reason([one for several in skipped.values() for one in several]).items():
-        _say(f"skipped: {plural(len(names), 'file')}, such as {names[0]}: {reason}")
+        say(f"skipped: {plural(len(names), 'file')}, such as {names[0]}: {reason}")
     for entry in found.left_out:
-        _say(f"left out: {entry.name}: {entry.reason}")
+        say(f"left out: {entry.name}: {entry.reason}")
     for note in found.notes:
-        _say(f"note: {note}")
+        say(f"note: {note}")
     for warning in found.warnings:
-        _say(f"warning: {warning}")
+        say(f"warning: {warning}")
     for doubt in found.doubts:
-        _say(f"please check: {doubt}")
+        say(f"please check: {doubt}")
 
 
 def as_json(found: Survey) -> dict[str, Any]:
@@ -73,8 +74,3 @@ def _by_reason(skipped: list[Skipped]) -> dict[str, list[str]]:
     """The names of files by why they are skipped, the most frequent reason first."""
     order = Counter(one.reason for one in skipped).most_common()
     return {reason: [one.name for one in skipped if one.reason == reason] for reason, _ in order}
-
-
-def _say(line: str) -> None:
-    # Names are chosen by others: nothing of them is obeyed by a terminal.
-    typer.echo("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line), err=True)

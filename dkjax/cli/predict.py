@@ -50,7 +50,7 @@ def predict(
     from dkjax.cli.progress import Activity
     from dkjax.errors import ConfigError, DataError
     from dkjax.runtime.files import refuse_existing, whole_file
-    from dkjax.server.new_images import NewImages
+    from dkjax.server.new_images import NewImages, preparation_of
     from dkjax.server.predict import predict_images
 
     to_stdout = str(as_csv) == "-"
@@ -59,7 +59,7 @@ def predict(
     if as_csv is not None and not to_stdout:
         refuse_existing(as_csv, "--csv")
     trained = open_trained(workdir)
-    inputs = NewImages(images, trained.image_shape)
+    inputs = NewImages(images, trained.image_shape, preparation_of(workdir))
     predicted: list[dict[str, Any]] = []
     with Activity() as activity:
         report = activity.counting("predicting", "images")
