@@ -22,11 +22,11 @@ def show_classes(found: Survey) -> None:
         found: what the source holds.
     """
     skipped = found.skipped
-    rows = [(visible(name), count, len(skipped.get(name, ()))) for name, count in found.counts.items()][:_SHOWN]
-    width = max([5, *(len(name) for name, _, _ in rows)])
+    width = max([5, *(len(visible(name)) for name in list(found.counts)[:_SHOWN])])
     say(f"{'class':<{width}}  {'images':>9}{'  skipped' if skipped else ''}")
-    for name, count, lost in rows:
-        say(f"{name:<{width}}  {count - lost:>9,}{f'{lost:>9,}' if skipped else ''}")
+    for name, count in list(found.counts.items())[:_SHOWN]:
+        lost = len(skipped.get(name, ()))
+        say(f"{visible(name):<{width}}  {count - lost:>9,}{f'{lost:>9,}' if skipped else ''}")
     if len(found.counts) > _SHOWN:
         say(f"... and {len(found.counts) - _SHOWN:,} more classes")
     say("Class names leave the site as they are written here.")

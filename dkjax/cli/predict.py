@@ -50,9 +50,8 @@ def predict(
     from dkjax.cli.progress import Activity
     from dkjax.errors import ConfigError, DataError
     from dkjax.runtime.files import refuse_existing, whole_file
-    from dkjax.server.new_images import NewImages
+    from dkjax.server.new_images import NewImages, preparation_of
     from dkjax.server.predict import predict_images
-    from dkjax.server.workdir import preparation_of
 
     to_stdout = str(as_csv) == "-"
     if as_json and to_stdout:

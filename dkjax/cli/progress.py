@@ -52,7 +52,7 @@ class Activity:
         self._lines = 0
 
     def __enter__(self) -> "Activity":
-        self._bar.start()
+        # Nothing is started here: a signal that comes meanwhile would leave it running.
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,6 +81,7 @@ class Activity:
         self._begun = self._said = time.monotonic()
         label = Text(self._what)
         label.truncate(max(12, self._console.width // 3), overflow="ellipsis")
+        self._bar.start()
         self._task = self._bar.add_task(label.plain, total=total, text=text)
 
     def update(self, done: float, total: float | None, details: Sequence[str]) -> None:
@@ -155,13 +156,12 @@ class EncryptionProgress:
         self._source = source
         self._activity = activity or Activity()
         self._listed = 0
+        self._begun = False
         self._started = time.perf_counter()
         self.kept = 0
         self.done = 0
 
     def __enter__(self) -> "EncryptionProgress":
-        self._activity.__enter__()
-        self._activity.begin("encrypting")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -179,7 +179,10 @@ class EncryptionProgress:
         return (self.done - self.kept) / self.seconds
 
     def update(self, progress: "data_set.Progress") -> None:
-        """Move the bar, and list what could not be read since the last time."""
+        """Begin or move the bar, and list what could not be read since the last time."""
+        if not self._begun:
+            self._begun = True
+            self._activity.begin("encrypting", progress.total)
         if progress.kept and not self.done:
             self._activity.say(f"going on: {progress.kept:,} of {progress.total:,} images were finished before")
         if progress.changed:

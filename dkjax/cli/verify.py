@@ -62,7 +62,7 @@ def _print(report: "Report", seconds: float) -> None:
             f"{size / 1e6:,.1f} MB, {size / 1e9 / seconds:.1f} GB/s"
         )
         if (missing := report.manifest.scheme.missing) is not None:
-            typer.echo(missing)
+            show(missing)
 
 
 def _as_json(report: "Report") -> dict[str, Any]:

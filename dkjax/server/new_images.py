@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dkjax.config import ServerDataConfig, parse_as
 from dkjax.dkds import layout
 from dkjax.dkds.verify import require_whole
 from dkjax.errors import DataError
 from dkjax.formats.npz import array_names, read_array
+from dkjax.runtime.files import read_json
 from dkjax.runtime.prefetch import prefetch
 from dkjax.server.merge import check_shape
 from dkjax.sources.decode import Unreadable, decode_images
-from dkjax.sources.findings import Skipped
-from dkjax.sources.folder_walk import is_hidden, is_system_file, is_system_folder
+from dkjax.sources.folder_walk import FolderWalk
 from dkjax.sources.preparation import AS_IS, Preparation
-from dkjax.sources.source import ArraySource
+from dkjax.sources.source import ArraySource, Skipped
 
 _CHUNK = 256
 
@@ -49,8 +50,8 @@ class NewImages:
 
     Args:
         paths: image files, folders of them at any depth, `.npz` archives with `image`, encrypted data sets `.dkds`.
-        image_shape: `(H, W, C)` of the model's images; plain images are resized to it as they are for training.
-        preparation: what became of other proportions and of more than 8 bits in training.
+        image_shape: `(H, W, C)` of the model's images; plain images are brought to it.
+        preparation: what becomes of other proportions and of more than 8 bits, see `preparation_of`.
 
     Attributes:
         total: files and images that there are, those that prove unreadable included.
@@ -63,7 +64,8 @@ class NewImages:
 
     Guarantees:
         - an image of another size is what training would have seen of it
-          (`test_new_images.py::test_another_size_as_at_training`).
+          (`test_new_images.py::test_another_size_as_at_training`
+          and `test_new_images.py::test_prepared_as_at_training`).
         - linked folders are read, circles of them once (`test_new_images.py::test_linked_folders`).
     """
 
@@ -103,19 +105,18 @@ class NewImages:
             if "image" not in array_names(path):
                 raise DataError(f"{path} has no array 'image'")
             images = read_array(path, "image")
+            labels = np.zeros(len(images), np.int32)
+            height_width, channels = self._shape[:2], self._shape[2]
             source = ArraySource(
-                images,
-                np.zeros(len(images), np.int32),
-                ("",),
-                self._shape[:2],
-                self._shape[2],
-                str(path),
-                self._preparation,
+                images, labels, ("",), height_width, channels, name=str(path), preparation=self._preparation
             )
             resized = images.shape[1:3] != self._shape[:2]
             self._add_array(path, len(source), lambda rows: source[rows]["image"], resized)
         elif path.is_dir():
-            files = self._files(path)
+            walk = FolderWalk(path)
+            (names,) = walk.files(["."])
+            files = [path / name for name in names]
+            self._unreadable += [Skipped(str(path / entry.name), entry.reason) for entry in walk.left_out]
             if not files and not self._unreadable:
                 raise DataError(f"no image in the folder {path}: expected image files there, or in folders below it")
             self._add_files(files)
@@ -151,23 +152,25 @@ class NewImages:
             sum(_own_size(file) not in (None, self._shape[:2]) for file, _ in read),
         )
 
-    def _files(self, folder: Path) -> list[Path]:
-        """The visible files below a folder, sorted by path."""
-        found: list[Path] = []
-        seen = set()
 
-        def note(error: OSError) -> None:
-            self._unreadable.append(Skipped(str(error.filename), error.strerror or "cannot be read"))
+def preparation_of(workdir: Path) -> Preparation:
+    """Return how plain images were prepared for a training, as its configuration says; the default where there is none.
 
-        for parent, folders, files in os.walk(folder, onerror=note, followlinks=True):
-            here = os.path.realpath(parent)
-            if here in seen:
-                folders.clear()
-                continue
-            seen.add(here)
-            folders[:] = [name for name in folders if not is_hidden(name) and not is_system_folder(name)]
-            found += [Path(parent, name) for name in files if not is_hidden(name) and not is_system_file(name)]
-        return sorted(found)
+    Args:
+        workdir: of a training, or `arms/NAME/run-N` of a simulation.
+
+    Raises:
+        DataError: the configuration that is kept there is damaged.
+    """
+    folders = (workdir, *workdir.absolute().parents[2:3])
+    path = next((folder / "config.json" for folder in folders if (folder / "config.json").is_file()), None)
+    if path is None:
+        return AS_IS
+    try:
+        data = parse_as(ServerDataConfig, read_json(path)["config"].get("data", {}))  # type: ignore[index]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise DataError(f"{path} is not the configuration of a training: copy it again, or the whole folder") from None
+    return Preparation(data.resize, data.range)
 
 
 def _own_size(file: Path) -> tuple[int, int] | None:

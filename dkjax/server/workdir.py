@@ -9,10 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from dkjax.config import asked_for, config_hash, resolved
-from dkjax.errors import ConfigError, DataError
+from dkjax.errors import ConfigError
 from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, write_json
 from dkjax.runtime.processes import is_leader, run_on_all
-from dkjax.sources.preparation import Preparation
 
 _CONFIG = "config.json"
 
@@ -39,19 +38,6 @@ def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None
     with contextlib.ExitStack() as stack:
         run_on_all(lambda: stack.enter_context(_held(path, held)) if is_leader() else None)
         yield path
-
-
-def preparation_of(path: Path) -> Preparation:
-    """Read how images were prepared for the model in a run's folder; as usual, where it was made in Python.
-
-    Raises:
-        DataError: its `config.json` is damaged.
-    """
-    try:
-        held = read_json(path / _CONFIG)
-        return Preparation.of({} if held is None else held["config"]["data"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise DataError(f"{path / _CONFIG} is damaged: what the model expects of images cannot be told") from None
 
 
 @contextlib.contextmanager

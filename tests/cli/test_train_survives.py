@@ -39,8 +39,7 @@ STEPS = 60 * 160 // 16
 
 PROGRAM = """
 import os, signal, sys
-from dkjax.server import fit, run
-from dkjax.train import checkpoints, step
+from dkjax.train import checkpoints, run, step
 
 def signalled_once(holder, name, skip=0):
     # The signal comes while `name` is at work, at its call number `skip`, counted from 0.
@@ -55,13 +54,13 @@ match sys.argv.pop(1):
     case "compile":
         signalled_once(step, "normalise")  # called while the training step is traced
     case "evaluation":
-        signalled_once(fit, "evaluate", 2)
+        signalled_once(run, "evaluate", 2)
     case "save":
         signalled_once(checkpoints, "_checksums", 1)  # in the thread that writes a checkpoint
     case "restore and compile":
         signalled_once(checkpoints.Checkpoints, "newest")
     case "train":
-        signalled_once(run.Checkpoints, "after_step", 47)
+        signalled_once(checkpoints.Checkpoints, "after_step", 47)
 from dkjax.cli.main import main
 main()
 """

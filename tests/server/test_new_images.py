@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 from small_data_sets import flip, offset_of, shard_of, write_small
 
+from dkjax.config import DataConfig, parse_as
 from dkjax.dkds import open_data_set
 from dkjax.errors import DataError
 from dkjax.runtime.files import write_json
-from dkjax.server.new_images import NewImages
-from dkjax.server.workdir import preparation_of
-from dkjax.sources import open_source
+from dkjax.server.new_images import NewImages, preparation_of
+from dkjax.sources import Skipped, open_source
 from dkjax.sources.image_folder import ImageFolderSource
+from dkjax.sources.open import open_configured
 from dkjax.sources.preparation import Preparation
 
 SHAPE = (8, 12, 3)
@@ -63,21 +64,30 @@ def test_another_size_as_at_training(tmp_path: Path, shape: tuple[int, int, int]
     assert found.resized == 2
 
 
-def test_prepared_as_at_training(tmp_path: Path) -> None:
-    photo(tmp_path / "p" / "class" / "1.png", (30, 17))
-    cropped = Preparation("crop")
-    images = np.concatenate([chunk.images for chunk in NewImages([tmp_path / "p"], SHAPE, cropped)])
-    training = ImageFolderSource(tmp_path / "p", SHAPE[:2], SHAPE[2], preparation=cropped)[:]["image"]
-    np.testing.assert_array_equal(images, training)
-    assert not np.array_equal(images, read(tmp_path / "p")[2])
-    write_json(
-        tmp_path / "run" / "config.json", {"hash": "", "config": {"data": {"resize": "crop", "range": [0, 9.5]}}}
-    )
-    assert preparation_of(tmp_path / "run") == Preparation("crop", (0, 9.5))
+@pytest.mark.parametrize("workdir", ["run", "sim/arms/plain/run-0"])
+def test_prepared_as_at_training(tmp_path: Path, workdir: str) -> None:
+    """Of other proportions and of 16 bits, by the configuration that the work directory keeps."""
+    (tmp_path / workdir).mkdir(parents=True)
+    held = {"hash": "", "config": {"data": {"source": "x", "resize": "crop", "range": [0, 4095]}}}
+    write_json(tmp_path / workdir.partition("/")[0] / "config.json", held)
+    photo(tmp_path / "p" / "class" / "0.png", (30, 17))
+    deep = np.random.default_rng(0).integers(0, 4096, (8, 12), np.uint16)
+    Image.fromarray(deep).save(tmp_path / "p" / "class" / "1.png")
+    preparation = preparation_of(tmp_path / workdir)
+    assert preparation == Preparation("crop", (0, 4095))
+    images = np.concatenate([chunk.images for chunk in NewImages([tmp_path / "p"], SHAPE, preparation)])
+    options = {"image_size": SHAPE[:2], "channels": 3, "resize": "crop", "range": [0, 4095]}
+    config = parse_as(DataConfig, {"source": str(tmp_path / "p"), **options})
+    np.testing.assert_array_equal(images, open_configured(config, None)[:]["image"])
+    assert images[1].std() > 20
+
+
+def test_a_configuration_that_is_damaged(tmp_path: Path) -> None:
     assert preparation_of(tmp_path) == Preparation()
-    (tmp_path / "run" / "config.json").write_text("[1]")
-    with pytest.raises(DataError, match=r"config\.json is damaged"):
-        preparation_of(tmp_path / "run")
+    for text in ("{", "[]", '{"config": 3}', '{"config": {"data": {"resize": "stretched"}}}'):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(DataError, match=r"config\.json is not the configuration of a training"):
+            preparation_of(tmp_path)
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
@@ -95,8 +105,9 @@ def test_linked_folders(tmp_path: Path) -> None:
     photo(tmp_path / "p" / "0.png")
     (tmp_path / "p" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "p" / "circle").symlink_to(tmp_path / "p")
-    _, names, _ = read(tmp_path / "p")
+    found, names, _ = read(tmp_path / "p")
     assert names == [str(tmp_path / "p" / name) for name in ("0.png", "linked/1.png")]
+    assert found.skipped == [Skipped(str(tmp_path / "p" / "circle"), "leads to a folder that is read already")]
 
 
 @pytest.mark.parametrize("name", ["pipe.png", "pipe.npz"])
