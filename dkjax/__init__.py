@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dkjax.runtime.lazy import lazily
 
 if TYPE_CHECKING:
-    from dkjax import client, experiment, keys, models, server
+    from dkjax import client, experiment, keys, models, server, sources
     from dkjax import torch as torch
     from dkjax.cipher import decrypt, encrypt, encrypt_batch, encrypt_stream, key_space_bits, schemes
     from dkjax.server import load_trained
@@ -27,6 +27,7 @@ _HOMES = {
     "key_space_bits": "dkjax.cipher",
     "torch": "dkjax.torch",
     "models": "dkjax.models",
+    "sources": "dkjax.sources",
     "server": "dkjax.server",
     "load_trained": "dkjax.server",
     "experiment": "dkjax.experiment",
@@ -46,6 +47,7 @@ __all__ = [
     "models",
     "schemes",
     "server",
+    "sources",
 ]
 
 __getattr__ = lazily(__name__, _HOMES)

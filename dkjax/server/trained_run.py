@@ -68,8 +68,8 @@ class TrainedRun:
         """Compute the probability of each class.
 
         Args:
-            images: uint8[n, H, W, C], plain ones, or encrypted like those it was trained on; another size is resized
-                as at training.
+            images: uint8[n, H, W, C], plain ones, or encrypted like those it was trained on; another size is scaled to
+                the model's, height and width by themselves.
 
         Returns:
             float32[n, num_classes]; each row sums to 1.
