@@ -3,6 +3,7 @@
 Two solvers that fail on different pictures. Greedy groups join the surest pairs first (Gallagher 2012). A linear
 program gives every block coordinates that satisfy most of the best pairs, with the pairs that contradict it left out
 in turn (Yu, Russell, Agapito 2016). Both are finished by shifts and swaps, and the better by its borders is taken.
+Where blocks are known to have been left in place, `settle` starts from all of them and exchanges those that do not fit.
 """
 
 import numpy as np
@@ -14,6 +15,7 @@ from dkjax.attacks.jigsaw.borders import Borders
 _CANDIDATES = 6
 _LARGEST_WEIGHT = 10.0
 _ROUNDS = 4
+_HOME = 2.0
 
 
 def assemble(borders: Borders, rows: int, columns: int) -> np.ndarray:
@@ -31,6 +33,24 @@ def assemble(borders: Borders, rows: int, columns: int) -> np.ndarray:
     finite = Borders(_finite(borders.right), _finite(borders.below))
     finished = [_swap(_shift(layout, finite), finite) for layout in layouts]
     return min(finished, key=finite.cost)
+
+
+def settle(layout: np.ndarray, borders: Borders) -> np.ndarray:
+    """Better a layout in the knowledge that many blocks are where they were sent.
+
+    Args:
+        layout: int[rows, columns], a solution that is turned as it was sent.
+        borders: how badly the blocks fit each other.
+
+    Returns:
+        int[rows, columns], the better of this solution and of all blocks as sent, each with blocks exchanged.
+    """
+    finite = Borders(_finite(borders.right), _finite(borders.below))
+    sent = np.arange(layout.size).reshape(layout.shape)
+    # To stay where it is is worth a border or two to a block: most of them have stayed.
+    worth = _HOME * finite.cost(layout) / (2 * layout.size)
+    finished = [_swap(start, finite, worth) for start in (layout, sent)]
+    return min(finished, key=lambda found: finite.cost(found) - worth * (found == sent).sum())
 
 
 def _finite(distances: np.ndarray) -> np.ndarray:
@@ -177,19 +197,25 @@ def _shift(layout: np.ndarray, borders: Borders) -> np.ndarray:
     return min(shifted, key=borders.cost)
 
 
-def _swap(layout: np.ndarray, borders: Borders, rounds: int = 400) -> np.ndarray:
-    """Exchange pairs of blocks for as long as that betters the borders."""
+def _swap(layout: np.ndarray, borders: Borders, home: float = 0.0, rounds: int = 400) -> np.ndarray:
+    """Exchange pairs of blocks for as long as that betters the borders; a block as it was sent earns `home`."""
     layout = layout.copy()
     count = layout.size
+    sent = np.arange(count).reshape(layout.shape)
     upper = np.triu(np.ones((count, count), bool), 1)
-    cost = borders.cost(layout)
+
+    def cost_of(tried: np.ndarray) -> float:
+        return borders.cost(tried) - home * float((tried == sent).sum())
+
+    cost = cost_of(layout)
     for _ in range(rounds):
         of_block_in_cell = np.zeros((count, *layout.shape))
         of_block_in_cell[:, :, :-1] += borders.right[:, layout[:, 1:]]
         of_block_in_cell[:, :, 1:] += borders.right[layout[:, :-1]].transpose(2, 0, 1)
         of_block_in_cell[:, :-1] += borders.below[:, layout[1:]]
         of_block_in_cell[:, 1:] += borders.below[layout[:-1]].transpose(2, 0, 1)
-        moved = of_block_in_cell.reshape(count, count)[layout.ravel()]
+        of_block_in_cell = of_block_in_cell.reshape(count, count) - home * np.eye(count)
+        moved = of_block_in_cell[layout.ravel()]
         own = np.diag(moved)
         gain = np.where(upper, moved + moved.T - own[:, None] - own[None], 0)
         # The gains of neighbours are off by their common border, so the best are tried.
@@ -197,8 +223,8 @@ def _swap(layout: np.ndarray, borders: Borders, rounds: int = 400) -> np.ndarray
             one, other = divmod(int(flat), count)
             tried = layout.copy()
             tried.flat[[one, other]] = tried.flat[[other, one]]
-            if gain[one, other] < -1e-9 and borders.cost(tried) < cost - 1e-9:
-                layout, cost = tried, borders.cost(tried)
+            if gain[one, other] < -1e-9 and cost_of(tried) < cost - 1e-9:
+                layout, cost = tried, cost_of(tried)
                 break
         else:
             break

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from dkjax.attacks.jigsaw.anchors import name_channels, symmetry_of_layout, turn_solution, turn_to_fixed
-from dkjax.attacks.jigsaw.assemble import assemble
+from dkjax.attacks.jigsaw.assemble import assemble, settle
 from dkjax.attacks.jigsaw.borders import borders_of
 from dkjax.attacks.jigsaw.channels import channel_of_positions, pixels_of_positions
 from dkjax.attacks.jigsaw.grid import place_pixels
@@ -72,10 +72,12 @@ def solve(image: np.ndarray, block_size: int) -> Solution:
         layout = assemble(borders, rows, columns)
         solutions.append((borders.cost(layout), way, layout))
     _, positions, layout = min(solutions, key=lambda solution: solution[0])
-    anchored = symmetry is not None
-    if not anchored and (turn := symmetry_of_layout(layout)) is not None:
+    turn = symmetry_of_layout(layout)
+    if symmetry is None and turn is not None:
         positions, layout = turn_solution(positions, layout, turn)
-        anchored = True
+    anchored = symmetry is not None or turn is not None
+    if anchored:
+        layout = settle(layout, borders_of(blocks[:, positions.ravel()].reshape(-1, *positions.shape)))
     picture = blocks[layout.ravel()][:, positions.ravel()].reshape(rows, columns, *positions.shape)
     picture = picture.swapaxes(1, 2).reshape(image.shape).astype(image.dtype)
     return Solution(picture if symmetry is not None else name_channels(picture), positions, layout, anchored)
