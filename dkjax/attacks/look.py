@@ -20,7 +20,7 @@ def entropy(images: np.ndarray) -> np.ndarray:
 
 
 def adjacent_correlation(images: np.ndarray) -> np.ndarray:
-    """Correlation of horizontally neighbouring values, float64[n]; near 1 in photographs, 0 in noise and flat images."""
+    """Correlation of horizontally neighbouring values, float64[n]: near 1 in photographs, 0 in noise or flat images."""
     left, right = (part.reshape(len(images), -1).astype(float) for part in (images[:, :, :-1], images[:, :, 1:]))
     left, right = left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True)
     scale = np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))

@@ -57,7 +57,9 @@ def _ssim(one: np.ndarray, other: np.ndarray) -> float:
     one, other = one.astype(np.float64), other.astype(np.float64)
     means = [_windows(one), _windows(other)]
     sample = WINDOW**2 / (WINDOW**2 - 1)
-    variances = [sample * (_windows(image * image) - mean * mean) for image, mean in zip((one, other), means, strict=True)]
+    variances = [
+        sample * (_windows(image * image) - mean * mean) for image, mean in zip((one, other), means, strict=True)
+    ]
     covariance = sample * (_windows(one * other) - means[0] * means[1])
     small = [(0.01 * _RANGE) ** 2, (0.03 * _RANGE) ** 2]
     brightness = (2 * means[0] * means[1] + small[0]) / (means[0] ** 2 + means[1] ** 2 + small[0])

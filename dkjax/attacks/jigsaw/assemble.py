@@ -98,7 +98,7 @@ def _greedy(borders: Borders, rows: int, columns: int) -> np.ndarray:
 
 
 def _pack(groups: list[dict[int, tuple[int, int]]], borders: Borders, rows: int, columns: int) -> np.ndarray:
-    """Place groups where their borders fit best, the largest first, and the blocks of those that do not fit anywhere."""
+    """Place groups where their borders fit best, the largest first; blocks of groups without room fill the gaps."""
     layout = np.full((rows, columns), -1)
     left_over: list[int] = []
     for group in sorted(groups, key=len, reverse=True):
