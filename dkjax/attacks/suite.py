@@ -8,7 +8,7 @@ from typing import Any
 
 from dkjax.attacks.cases import Case
 from dkjax.attacks.statistics import Score
-from dkjax.attacks.trials import TRIALS, NotApplicableError
+from dkjax.attacks.trials import ONE_BY_ONE, TRIALS, NotApplicableError
 from dkjax.errors import ConfigError
 from dkjax.runtime.files import alone_in, read_json, write_json
 
@@ -99,14 +99,13 @@ def _try(
         for step, so_far in enumerate(TRIALS[attack](case), start=1):
             scores = so_far
             report(Progress(case.name, attack, step, total))
-            cut_short = step < total and deadline is not None and time.monotonic() >= deadline
+            unfinished = attack in ONE_BY_ONE and step < total
+            cut_short = unfinished and deadline is not None and time.monotonic() >= deadline
             if cut_short:
                 break
     except NotApplicableError as reason:
         setting["skipped"][attack] = str(reason)
         return
-    # Attacks on all images at once have one step: they are never half done.
-    cut_short = cut_short and max(score.reached.images for score in scores) < total - 1
     setting["attacks"][attack] = {
         "scores": {score.metric: _as_json(score) for score in scores},
         "cut_short": cut_short,
@@ -119,8 +118,11 @@ def _as_json(score: Score) -> dict[str, Any]:
 
 
 def _reasons(results: dict[str, Any]) -> list[str]:
-    skipped = {why: attack for setting in results["settings"].values() for attack, why in setting["skipped"].items()}
-    return [f"{attack}: {why}" for why, attack in skipped.items()]
+    skipped: dict[str, dict[str, None]] = {}
+    for setting in results["settings"].values():
+        for attack, why in setting["skipped"].items():
+            skipped.setdefault(why, {})[attack] = None
+    return [f"{', '.join(attacks)}: {why}" for why, attacks in skipped.items()]
 
 
 def strongest(results: dict[str, Any], metric: str) -> tuple[str, str, float] | None:

@@ -163,6 +163,9 @@ TRIALS: dict[str, Callable[[Case], Steps]] = {
 }
 """The attacks by name, the cheapest first."""
 
+ONE_BY_ONE = ("template", "thumbnail", "puzzle")
+"""Attacks that take one image after the other, a step each, and so may be cut short."""
+
 
 def neighbours_right(layout: np.ndarray, block_order: np.ndarray) -> float:
     """The share of neighbouring blocks of a layout that are neighbours in the plain image, in its best symmetry.

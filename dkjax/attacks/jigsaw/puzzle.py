@@ -22,8 +22,8 @@ class Solution:
     """What the puzzle attack made of one image.
 
     Attributes:
-        image: uint8[H, W, C], the picture as far as it came back; where nothing tells, it may be turned or mirrored, and
-            the names of its channels are guessed.
+        image: uint8[H, W, C], the picture as far as it came back. Where nothing tells, it may be turned or mirrored,
+            and the names of its channels are guessed.
         positions: int[M, M, C], which position of an encrypted block holds each value.
         layout: int[rows, columns], which encrypted block stands where.
         anchored: whether positions left in place told which way is up.
