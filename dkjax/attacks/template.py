@@ -1,8 +1,8 @@
 """Template: a fixed camera's scene is known, and what has changed in it is looked for.
 
 The values of a block, sorted, tell which part of the scene it shows: an assignment of encrypted blocks to places puts
-them back. The block that fits its place worst is what has changed. With the blocks in place, the order of values
-follows by matching every position's values over the blocks with those of the scene.
+them back. With the blocks in place, the order of values follows by matching every position's values over the blocks
+with those of the scene. The block that then differs most from the scene is what has changed.
 """
 
 import numpy as np
@@ -36,14 +36,15 @@ class Template:
         shuffle = np.random.default_rng(0).permutation(rows * columns)
         for blocks in to_blocks(encrypted, side).astype(float):
             cost = cdist(np.sort(scene, axis=1), np.sort(blocks[shuffle], axis=1), "cityblock")
-            places, chosen = linear_sum_assignment(cost)
-            layout = shuffle[chosen]
+            # Concave: one block that fits badly is likelier than a chain of blocks that each fit a little worse.
+            cost = np.sqrt(cost)
+            layout = shuffle[linear_sum_assignment(cost)[1]]
             placed = blocks[layout]
             order = match_columns(scene, placed)
             layouts.append(layout.reshape(rows, columns))
             positions.append(order.reshape(side, side, channels))
-            odd.append(places[cost[places, chosen].argmax()])
             pictures.append(placed[:, order])
+            odd.append(np.abs(pictures[-1] - scene).sum(axis=1).argmax())
         images = from_blocks(np.stack(pictures), encrypted.shape[1:], side).astype(encrypted.dtype)
         return Reconstruction(images, np.stack(layouts), np.stack(positions), np.array(odd))
 

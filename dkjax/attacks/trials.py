@@ -67,19 +67,17 @@ def try_known_plaintext(case: Case) -> Steps:
 
 
 def try_template(case: Case) -> Steps:
-    """Images of a known scene with one block changed and a camera's noise, encrypted anew."""
+    """Images of a known scene with a defect in one block and a camera's noise, encrypted anew."""
     plain = _plain(case)
     assert case.send is not None
-    if len(plain) < 2:
-        raise NotApplicableError("one image has no other one from which to take the change")
     rng = np.random.default_rng(0)
     side = case.scheme.block_size
     noisy = np.clip(np.rint(plain + rng.normal(0, _CAMERA_NOISE, plain.shape)), 0, 255).astype(np.uint8)
-    blocks, others = to_blocks(noisy, side), to_blocks(np.roll(plain, 1, axis=0), side)
+    blocks = to_blocks(noisy, side)
     changed = rng.integers(blocks.shape[1], size=len(plain))
-    blocks[np.arange(len(plain)), changed] = others[
-        np.arange(len(plain)), rng.integers(blocks.shape[1], size=len(plain))
-    ]
+    # The defect: the upper half of the block in its negative.
+    half = blocks.shape[2] // 2
+    blocks[np.arange(len(plain)), changed, :half] = 255 - blocks[np.arange(len(plain)), changed, :half]
     seen = from_blocks(blocks, plain.shape[1:], side)
     sent = case.send(seen)
     back, named, pictures = [], [], []

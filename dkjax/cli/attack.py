@@ -11,6 +11,7 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson, Overrides
 from dkjax.errors import ConfigError, LimitExceededError
+from dkjax.report.console import say, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +56,7 @@ def attack(
 
     from dkjax.attacks.suite import RESULTS, Progress, run_suite, strongest
     from dkjax.attacks.trials import TRIALS
-    from dkjax.cli.bar import counting
+    from dkjax.cli.progress import Activity
     from dkjax.config import nearest
 
     for name in only or ():
@@ -63,17 +64,22 @@ def attack(
             raise ConfigError(f"there is no attack {name!r}: {nearest(name, list(TRIALS))}")
     cases, request = _cases(target, overrides or [], images)
     workdir = workdir or Path("runs") / f"{target.stem}-attacks"
-    with counting("attacking", "images") as show:
+    with Activity() as activity:
+        at_hand = ""
 
         def report(progress: Progress) -> None:
-            show(progress.done, progress.total)
+            nonlocal at_hand, count
+            if at_hand != (at_hand := f"{progress.setting}, {progress.attack}"):
+                count = activity.counting(at_hand, "images")
+            count(progress.done, progress.total)
 
+        count = activity.counting("encrypting", "images")
         results = run_suite(cases, workdir, request, attacks=only or list(TRIALS), budget=seconds, report=report)
     if as_json:
         typer.echo(json.dumps(results, allow_nan=False))
     else:
         _print(results)
-    typer.echo(f"written: {workdir / RESULTS}", err=True)
+    say(f"written: {workdir / RESULTS}")
     for option, limit, metric in (("--max-ssim", max_ssim, "ssim"), ("--max-link", max_link, "top1")):
         most = strongest(results, metric)
         if limit is None:
@@ -107,18 +113,18 @@ def _seconds(text: str) -> float:
 
 def _print(results: dict[str, Any]) -> None:
     for name, setting in results["settings"].items():
-        typer.echo(f"{name}: {setting['scheme']}, {setting['images']} images")
-        typer.echo(f"  {'attack':<16} {'measure':<22} {'reached':>8}  {'95 % interval':<16} {'chance':>7} {'best':>6}")
+        show(f"{name}: {setting['scheme']}, {setting['images']} images")
+        show(f"  {'attack':<16} {'measure':<22} {'reached':>8}  {'95 % interval':<16} {'chance':>7} {'best':>6}")
         for attack_name, tried in setting["attacks"].items():
             for metric, score in tried["scores"].items():
                 few = f"  {score['images']} images, out of time" if tried["cut_short"] else ""
-                typer.echo(
+                show(
                     f"  {attack_name:<16} {metric:<22} {score['mean']:>8.3f}  "
                     f"{score['low']:>7.3f}..{score['high']:<7.3f} {_number(score['chance']):>7} "
                     f"{_number(score['ceiling']):>6}{few}"
                 )
         for attack_name, why in setting["skipped"].items():
-            typer.echo(f"  {attack_name:<16} skipped: {why}")
+            show(f"  {attack_name:<16} skipped: {why}")
 
 
 def _number(value: float | None) -> str:
