@@ -65,7 +65,7 @@ def attack(
     cases, request = _cases(target, overrides or [], images)
     workdir = workdir or Path("runs") / f"{target.stem}-attacks"
     with Activity() as activity:
-        at_hand = ""
+        at_hand, count = "", activity.counting("encrypting", "images")
 
         def report(progress: Progress) -> None:
             nonlocal at_hand, count
@@ -73,7 +73,6 @@ def attack(
                 count = activity.counting(at_hand, "images")
             count(progress.done, progress.total)
 
-        count = activity.counting("encrypting", "images")
         results = run_suite(cases, workdir, request, attacks=only or list(TRIALS), budget=seconds, report=report)
     if as_json:
         typer.echo(json.dumps(results, allow_nan=False))

@@ -96,3 +96,17 @@ def test_the_numbers_of_the_page(fixed_blocks: int, fixed_pixels: int, least: fl
     means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
     print(f"({fixed_blocks}, {fixed_pixels}), {len(files)} photographs:", means, f"{seconds:.2f} s of CPU each")
     assert means["neighbours"] >= 0.95 and means["turned"] >= least and seconds <= 5
+
+
+@pytest.mark.slow
+def test_an_own_order_in_every_block_on_photographs() -> None:
+    photographs = np.stack([load(path) for path in FILES if path.stem not in ("retina", "hubble_deep_field")])
+    encrypted = sent(schemes.disposable(block_size=16), photographs)
+    found = Puzzle().run(own_orders(encrypted.images, 16), Knowledge(16))
+    assert found.layouts is not None and encrypted.block_orders is not None
+    neighbours = [neighbours_right(*pair) for pair in zip(found.layouts, encrypted.block_orders, strict=True)]
+    similarity = best_turned(photographs, found.images)
+    print(
+        f"{len(photographs)} photographs: {np.mean(neighbours):.3f} of neighbours right, SSIM {similarity.mean():.3f}"
+    )
+    assert np.mean(neighbours) < 0.1 and similarity.mean() < 0.15
