@@ -44,6 +44,12 @@ class DataError(DkjaxError, ValueError):
     exit_code = 4
 
 
+class LimitExceededError(DkjaxError):
+    """A limit that was set on the command line is exceeded."""
+
+    exit_code = 3
+
+
 DAMAGE = {
     "absent": "there is no such folder",
     "uncommitted": "it was never finished, or its COMMIT is missing",

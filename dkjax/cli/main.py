@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 import dkjax
+from dkjax.cli.attack import attack
 from dkjax.cli.bench import bench
 from dkjax.cli.convert import convert
 from dkjax.cli.doctor import doctor
@@ -64,6 +65,7 @@ app.command(cls=taking_several("--data", "--test"))(train)
 app.command(cls=taking_several("--data"))(evaluate)
 app.command(cls=taking_optional("--csv", "-"))(predict)
 app.command()(export)
+app.command()(attack)
 app.command()(plan)
 app.command()(recipes)
 app.command()(doctor)

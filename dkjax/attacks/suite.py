@@ -1,0 +1,145 @@
+"""The suite: every attack on every setting, within a budget of time, and on again where it was stopped."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dkjax.attacks.cases import Case
+from dkjax.attacks.statistics import Score
+from dkjax.attacks.trials import ONE_BY_ONE, TRIALS, NotApplicableError
+from dkjax.errors import ConfigError
+from dkjax.runtime.files import alone_in, read_json, write_json
+
+RESULTS = "attacks.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far the suite has come: the setting, the attack on it, and how many images of how many it has done."""
+
+    setting: str
+    attack: str
+    done: int
+    total: int
+
+
+def run_suite(
+    cases: Iterable[Case],
+    workdir: Path,
+    request: dict[str, Any],
+    *,
+    attacks: Sequence[str] = tuple(TRIALS),
+    budget: float | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Any]:
+    """Try attacks on settings, and write what came of each as soon as it is known.
+
+    Args:
+        cases: the settings.
+        workdir: where `attacks.json` is written; attacks that an earlier call finished there are not tried again.
+        request: plain JSON values that say what was asked for; another request needs another folder.
+        attacks: which of `TRIALS`.
+        budget: seconds; an attack that is then under way keeps the images it has done, and later ones are listed.
+        report: called with the progress.
+
+    Returns:
+        The results as written: for each setting its scores, and which attacks were skipped and why.
+
+    Raises:
+        ConfigError: the folder holds the results of another request, or the budget ended before the first score.
+
+    Guarantees:
+        - a stopped suite goes on (`test_suite.py::test_goes_on_where_it_was_stopped`).
+        - what does not apply is listed (`test_suite.py::test_what_does_not_apply_is_listed`).
+    """
+    deadline = None if budget is None else time.monotonic() + budget
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / RESULTS
+    with alone_in(workdir, "--workdir"):
+        results = read_json(path) or {"request": request, "settings": {}}
+        if results["request"] != request:
+            raise ConfigError(f"{path} holds the results of another request: choose another --workdir")
+        for case in cases:
+            before = results["settings"].get(case.name, {})
+            setting = {
+                "scheme": case.scheme.name,
+                "images": len(case.sent.images),
+                "attacks": before.get("attacks", {}),
+                "skipped": {},
+            }
+            results["settings"][case.name] = setting
+            for attack in attacks:
+                if attack not in setting["attacks"] or setting["attacks"][attack]["cut_short"]:
+                    _try(case, attack, setting, deadline, report)
+                    write_json(path, results)
+    if not any(setting["attacks"] for setting in results["settings"].values()):
+        if all(why == _OUT_OF_TIME for setting in results["settings"].values() for why in setting["skipped"].values()):
+            raise ConfigError(f"a budget of {budget:g} s ended before the first attack had a score: give more")
+        raise ConfigError("no attack applies: " + "; ".join(_reasons(results)))
+    return results
+
+
+_OUT_OF_TIME = "out of time"
+
+
+def _try(
+    case: Case, attack: str, setting: dict[str, Any], deadline: float | None, report: Callable[[Progress], None]
+) -> None:
+    started = time.monotonic()
+    total = len(case.sent.images)
+    scores: list[Score] = []
+    cut_short = False
+    report(Progress(case.name, attack, 0, total))
+    if deadline is not None and started >= deadline:
+        setting["skipped"][attack] = _OUT_OF_TIME
+        return
+    try:
+        for step, so_far in enumerate(TRIALS[attack](case), start=1):
+            scores = so_far
+            report(Progress(case.name, attack, step, total))
+            unfinished = attack in ONE_BY_ONE and step < total
+            cut_short = unfinished and deadline is not None and time.monotonic() >= deadline
+            if cut_short:
+                break
+    except NotApplicableError as reason:
+        setting["skipped"][attack] = str(reason)
+        return
+    setting["attacks"][attack] = {
+        "scores": {score.metric: _as_json(score) for score in scores},
+        "cut_short": cut_short,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _as_json(score: Score) -> dict[str, Any]:
+    return {**dataclasses.asdict(score.reached), "chance": score.chance, "ceiling": score.ceiling}
+
+
+def _reasons(results: dict[str, Any]) -> list[str]:
+    skipped: dict[str, dict[str, None]] = {}
+    for setting in results["settings"].values():
+        for attack, why in setting["skipped"].items():
+            skipped.setdefault(why, {})[attack] = None
+    return [f"{', '.join(attacks)}: {why}" for why, attacks in skipped.items()]
+
+
+def strongest(results: dict[str, Any], metric: str) -> tuple[str, str, float] | None:
+    """Find the setting and the attack that reached most by a measure.
+
+    Args:
+        results: what `run_suite` returned.
+        metric: how the measure's name begins, such as `ssim` or `top1`.
+
+    Returns:
+        The setting, the attack and the mean it reached; None if nothing was so measured.
+    """
+    reached = [
+        (setting, attack, score["mean"])
+        for setting, of_setting in results["settings"].items()
+        for attack, of_attack in of_setting["attacks"].items()
+        for name, score in of_attack["scores"].items()
+        if name.startswith(metric) and name != "ssim_of_block_means"
+    ]
+    return max(reached, key=lambda found: found[2], default=None)

@@ -1,0 +1,40 @@
+"""Thumbnail: what is left to place blocks by where every block has an order of values of its own, or none at all.
+
+Blocks that are near each other in a picture have like values. Sorted, so that no order matters, they are placed by
+likeness alone, as the pixels of a block are in the puzzle attack. Every block then shows its mean: small blocks are a
+thumbnail.
+"""
+
+import math
+
+import numpy as np
+
+from dkjax.attacks.blocks import from_blocks, to_blocks
+from dkjax.attacks.jigsaw.grid import place_pixels
+from dkjax.attacks.protocol import Knowledge, Reconstruction
+
+
+class Thumbnail:
+    """Places blocks by the likeness of their sorted values, in pictures of as many rows of blocks as columns.
+
+    Guarantees:
+        - a smooth picture comes back although every block has its own order
+          (`test_thumbnail.py::test_a_smooth_picture_comes_back`), noise does not
+          (`test_thumbnail.py::test_noise_does_not`).
+    """
+
+    name = "thumbnail"
+    needs: frozenset[str] = frozenset()
+
+    def run(self, encrypted: np.ndarray, knowledge: Knowledge) -> Reconstruction:
+        """Place the blocks of each image, and fill each with its mean."""
+        side = knowledge.block_size
+        blocks = to_blocks(encrypted, side)
+        grid = math.isqrt(blocks.shape[1])
+        layouts, pictures = [], []
+        for values in np.sort(blocks.astype(float), axis=2):
+            layout = np.argsort(place_pixels(values.T, grid))
+            layouts.append(layout.reshape(grid, grid))
+            pictures.append(np.broadcast_to(values.mean(axis=1)[layout, None], values.shape))
+        images = from_blocks(np.rint(np.stack(pictures)), encrypted.shape[1:], side).astype(encrypted.dtype)
+        return Reconstruction(images, np.stack(layouts), symmetric=True)

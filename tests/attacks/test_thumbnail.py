@@ -1,0 +1,30 @@
+"""Thumbnail: likeness of sorted blocks places those of smooth pictures."""
+
+import numpy as np
+
+from dkjax.attacks.protocol import Knowledge
+from dkjax.attacks.ssim import best_turned
+from dkjax.attacks.thumbnail import Thumbnail
+
+
+def shuffled(image: np.ndarray) -> np.ndarray:
+    """Blocks of 4 x 4 pixels in a random order, the values of each in an order of its own."""
+    rng = np.random.default_rng(0)
+    blocks = image.reshape(1, 8, 4, 8, 4, 1).swapaxes(2, 3).reshape(64, 16)
+    blocks = rng.permuted(blocks[rng.permutation(64)], axis=1)
+    return blocks.reshape(1, 8, 8, 4, 4, 1).swapaxes(2, 3).reshape(1, 32, 32, 1)
+
+
+def similarity(image: np.ndarray) -> float:
+    return best_turned(image[None], Thumbnail().run(shuffled(image), Knowledge(4)).images)[0]
+
+
+def test_a_smooth_picture_comes_back() -> None:
+    down, right = np.mgrid[:32, :32] / 32
+    smooth = (255 * (0.5 * down + 0.4 * right**2)).astype(np.uint8)[..., None]
+    assert similarity(smooth) > 0.4
+
+
+def test_noise_does_not() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (32, 32, 1), dtype=np.uint8)
+    assert similarity(noise) < 0.2

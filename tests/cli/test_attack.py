@@ -1,0 +1,78 @@
+"""`dkjax attack`: on a configuration, on a data set, with limits, and what it says when it cannot."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_data_sets import write_small
+from typer.testing import CliRunner
+
+from dkjax.cli.main import app
+from dkjax.errors import LimitExceededError
+
+CONFIG = """
+[data]
+source = "digits"
+image_size = 16
+[keys]
+mode = "reproducible"
+seed = 0
+[scheme]
+block_size = 4
+[model]
+variant = "mu"
+[[arms]]
+name = "plain"
+[[arms]]
+name = "disposable"
+"""
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["attack", *map(str, arguments)])
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "small.toml").write_text(CONFIG)
+    return tmp_path / "small.toml"
+
+
+def test_limits_and_going_on(config: Path, tmp_path: Path) -> None:
+    options = ["--images", 4, "--only", "looking", "--only", "linking", "--workdir", tmp_path / "run"]
+    result = run(config, *options, "--json", "--max-link", 0.5)
+    assert result.exit_code == LimitExceededError.exit_code == 3
+    assert result.stderr.splitlines()[-1] == "dkjax: --max-link 0.5: linking reaches 1.000 on disposable"
+    found = json.loads(result.stdout)
+    assert list(found["settings"]) == ["disposable"]
+    assert found["settings"]["disposable"]["attacks"]["linking"]["scores"]["top1_of_1000"]["mean"] == 1
+    seconds = [attack["seconds"] for attack in found["settings"]["disposable"]["attacks"].values()]
+    again = run(config, *options, "--json", "--max-ssim", 0.5)
+    assert again.exit_code == 0
+    kept = json.loads(again.stdout)["settings"]["disposable"]["attacks"].values()
+    assert [attack["seconds"] for attack in kept] == seconds
+
+
+def test_an_encrypted_data_set(tmp_path: Path) -> None:
+    write_small(tmp_path / "a.dkds")
+    result = run(tmp_path / "a.dkds", "--images", 2, "--workdir", tmp_path / "run")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no attack applies: looking, linking, linking-uploads, known-plaintext" in result.stderr
+    assert "puzzle: it needs at least 9 blocks of at least 2 x 2 pixels" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--budget", "soon"], "--budget soon: expected a time above 0, such as 90s, 10m or 1h"),
+        (["--budget", "0m"], "--budget 0m: expected a time above 0"),
+        (["--only", "linkin"], "there is no attack 'linkin': did you mean 'linking'?"),
+        (["--only", "looking", "--images", "2", "--max-link", "1"], "--max-link: no attack that was tried measures it"),
+        (["--set", "arms=[{name='plain'}]"], "every arm is plain: add one that encrypts"),
+    ],
+)
+def test_usage(config: Path, tmp_path: Path, options: list[str], words: str) -> None:
+    result = run(config, *options, "--workdir", tmp_path / "run")
+    assert result.exit_code == 2
+    assert words in result.stderr.splitlines()[-1]
