@@ -443,10 +443,11 @@ class SimulationConfig(ExperimentConfig):
                     _check_restricted(self.scheme.name, f"{key} in arm {arm.name!r}")
             if not arm.adapt_embedding:
                 continue
-            if not _registered(self.scheme.name).adaptable:
+            if not _registered(self.scheme.name).adaptable or self.scheme.own.get("pixel_order") == "block":
                 raise ValueError(
                     f"adapt_embedding in arm {arm.name!r}: an embedding can take in permutations alone, so the scheme "
-                    f"must be one of {', '.join(_schemes('adaptable'))}, got {self.scheme.name}"
+                    f"must be one of {', '.join(_schemes('adaptable'))} with one order of values for all blocks, got "
+                    f"{self.scheme.name}"
                 )
             if self.patch_size != self.scheme.block_size:
                 raise ValueError(

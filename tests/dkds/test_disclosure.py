@@ -75,6 +75,20 @@ def test_says_where_the_picture_can_be_rebuilt(name: str) -> None:
     assert (rebuilt in sentence) == (name in {"disposable", "horio", "qi", "patch_shuffle"})
 
 
+def test_an_own_order_in_every_block() -> None:
+    def sentence(**fixed: int) -> str:
+        scheme = schemes.disposable(2, pixel_order="block", **fixed)
+        return not_hidden(describe(scheme=SchemeEntry.of(scheme)))
+
+    for fixed in (0, 9):
+        assert "SSIM .07" in sentence(fixed_pixels=fixed)
+        assert "small blocks still give thumbnails away" in sentence(fixed_pixels=fixed)
+        assert "nearly the whole picture" not in sentence(fixed_pixels=fixed)
+    assert "9 of 12 values of each block, which stay" in sentence(fixed_pixels=9)
+    # Where every value stays there is no order of its own left.
+    assert "nearly the whole picture" in sentence(fixed_pixels=12)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

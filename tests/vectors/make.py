@@ -160,6 +160,8 @@ def schemes_cases() -> Iterator[tuple[str, str, dict]]:
         fixed = {"fixed_blocks": fixed_blocks, "fixed_pixels": fixed_pixels}
         for keys in ("a", "b"):
             yield _encryption("threefry2x32", "horio", [2, 8, 12, 3], keys=keys, **fixed)
+    for prng, block_fixed in itertools.product(WORDS, ({}, {"fixed_blocks": 2, "fixed_pixels": 36})):
+        yield _encryption(prng, "disposable", [2, 8, 12, 3], keys="d", **block_fixed, pixel_order="block")
     for name in ("disposable", "etc", "ele", "pe"):
         for keys in ("counting", "a"):
             yield _encryption("threefry2x32", name, [2, 8, 12, 3], key_shape=[], keys=keys)
@@ -186,7 +188,7 @@ def _encryption(
     block_size: int | None = None,
     dtype: str = "uint8",
     keys: str = "a",
-    **fixed: int,
+    **fixed: int | str,
 ) -> tuple[str, str, dict]:
     key_shape = shape[:-3] if key_shape is None else key_shape
     parameters = {"block_size": block_size or (1 if scheme == "pe" else 4), **fixed}
@@ -231,6 +233,9 @@ def invalid_cases() -> Iterator[tuple[str, str, dict]]:
         yield f"block_size {value!r}", "make_scheme", {"scheme": "disposable", "parameters": {"block_size": value}}
     for parameter, value in itertools.product(("fixed_blocks", "fixed_pixels"), (-1, 1.0, 0.75, "1", True, None)):
         yield f"{parameter} {value!r}", "make_scheme", {"scheme": "disposable", "parameters": {parameter: value}}
+    for value in ("", "pixel", "Block", True, 1, None, ["block"]):
+        yield f"pixel_order {value!r}", "make_scheme", {"scheme": "disposable", "parameters": {"pixel_order": value}}
+    yield "horio with pixel_order", "make_scheme", {"scheme": "horio", "parameters": {"pixel_order": "image"}}
     for name in NAMES:
         if name not in ("disposable", "horio"):
             yield f"{name} with fixed blocks", "make_scheme", {"scheme": name, "parameters": {"fixed_blocks": 1}}

@@ -1,6 +1,7 @@
 """The small reversible steps that a scheme is made of, one a file."""
 
 from dkjax.cipher.transforms.block_scrambling import BlockScrambling
+from dkjax.cipher.transforms.blockwise_pixel_permutation import BlockwisePixelPermutation
 from dkjax.cipher.transforms.colour_shuffling import ColourShuffling
 from dkjax.cipher.transforms.negative_positive import NegativePositive
 from dkjax.cipher.transforms.nibble_shuffling import NibbleShuffling
@@ -11,6 +12,7 @@ from dkjax.cipher.transforms.transform import Leaves, Transform
 
 __all__ = [
     "BlockScrambling",
+    "BlockwisePixelPermutation",
     "ColourShuffling",
     "Leaves",
     "NegativePositive",
