@@ -13,6 +13,7 @@ from dkjax.reference.transforms import (
     NibbleShuffling,
     PixelPermutation,
     RotationFlip,
+    SortedValues,
     Transform,
 )
 
@@ -26,8 +27,13 @@ _BLOCK_SIZES = {
     "pe": 1,
     "patch_shuffle": 16,
     "negative_positive": 16,
+    "sorted_blocks": 16,
 }
-_RESTRICTED = ("disposable", "horio")
+_OPTIONS = {
+    "disposable": ("fixed_blocks", "fixed_pixels", "pixel_order"),
+    "horio": ("fixed_blocks", "fixed_pixels"),
+    "sorted_blocks": ("fixed_blocks",),
+}
 
 NAMES = tuple(_BLOCK_SIZES)
 """The names of the schemes that are specified to the byte: all but `orthogonal`."""
@@ -48,7 +54,7 @@ def by_name(name: str, **parameters: Any) -> Scheme:
     Args:
         name: one of `NAMES`.
         **parameters: `block_size`; for `disposable` and `horio` also `fixed_blocks` and `fixed_pixels`, for
-            `disposable` alone also `pixel_order`.
+            `disposable` alone also `pixel_order`; for `sorted_blocks` also `fixed_blocks`.
 
     Returns:
         The scheme, with the block size of its paper where none is given.
@@ -60,8 +66,7 @@ def by_name(name: str, **parameters: Any) -> Scheme:
         raise ArgumentError("the bytes of the scheme orthogonal are not specified: use dkjax.schemes.orthogonal")
     if name not in NAMES:
         raise ArgumentError(f"there is no scheme {name!r}; known are {', '.join(NAMES)}")
-    restricted = ("fixed_blocks", "fixed_pixels") if name in _RESTRICTED else ()
-    known = ("block_size", *restricted, *(("pixel_order",) if name == "disposable" else ()))
+    known = ("block_size", *_OPTIONS.get(name, ()))
     if unknown := sorted(set(parameters) - set(known)):
         raise ArgumentError(f"the scheme {name} has no parameter {unknown[0]}: it takes {', '.join(known)}")
     block_size = parameters.get("block_size", _BLOCK_SIZES[name])
@@ -88,6 +93,8 @@ def _transforms(name: str, fixed_blocks: int, fixed_pixels: int) -> tuple[Transf
             return NibbleShuffling(per_block=True), BlockScrambling()
         case "pe":
             return NegativePositive(per_value=True), ColourShuffling()
+        case "sorted_blocks":
+            return BlockScrambling(fixed_blocks), SortedValues()
         case "patch_shuffle":
             return (BlockScrambling(),)
         case _:

@@ -148,6 +148,22 @@ class BlockwisePixelPermutation:
 
 
 @dataclasses.dataclass(frozen=True)
+class SortedValues(_AnyDtype):
+    """The values of every block in ascending order; nothing is drawn, and nothing undoes it."""
+
+    def sample(self, keys: np.ndarray, shape: BlockShape) -> None:
+        """Draw nothing."""
+
+    def apply(self, parameters: None, blocks: np.ndarray, shape: BlockShape) -> np.ndarray:
+        """Sort the values."""
+        return np.sort(blocks, axis=2, kind="stable")
+
+    def invert(self, parameters: None, blocks: np.ndarray, shape: BlockShape) -> np.ndarray:
+        """Raise `ArgumentError`."""
+        raise ArgumentError("sorted blocks cannot be decrypted: sorting discards where in its block each value was")
+
+
+@dataclasses.dataclass(frozen=True)
 class RotationFlip(_AnyDtype):
     """Every block is turned by `v mod 4` quarters counter-clockwise, then mirrored left to right if `v >= 4`."""
 

@@ -53,9 +53,9 @@ class Registration:
         return {name: one.default for name, one in inspect.signature(self.factory).parameters.items()}
 
     @property
-    def restricted(self) -> bool:
-        """Whether it leaves positions at their place: `fixed_blocks` and `fixed_pixels`."""
-        return {"fixed_blocks", "fixed_pixels"} <= set(self.parameters)
+    def restrictions(self) -> tuple[str, ...]:
+        """By which parameters it leaves positions at their place: `fixed_blocks`, `fixed_pixels`, both or none."""
+        return tuple(name for name in ("fixed_blocks", "fixed_pixels") if name in self.parameters)
 
     @property
     def adaptable(self) -> bool:
@@ -279,12 +279,13 @@ def parameters_of(scheme: Scheme) -> dict[str, SchemeParameter]:
     """
     registration = registered(scheme.name)
     parameters = dict(scheme.parameters) or (_read_off(scheme, registration) if registration else {})
-    if registration is None or registration.factory(**parameters) != scheme:
+    made = None if registration is None else registration.factory(**parameters)
+    if made is None or made != scheme:
         raise ArgumentError(
             f"{scheme!r} has no name under which another could make it: take one of dkjax.schemes, or register the "
             "function that makes it by dkjax.schemes.register and call what that returns"
         )
-    return parameters
+    return dict(made.parameters)
 
 
 def _fields(step: Any) -> tuple[dataclasses.Field[Any], ...]:

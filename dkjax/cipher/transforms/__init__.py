@@ -1,4 +1,4 @@
-"""The small reversible steps that a scheme is made of, one a file."""
+"""The small steps that a scheme is made of, one a file."""
 
 from dkjax.cipher.transforms.block_scrambling import BlockScrambling
 from dkjax.cipher.transforms.blockwise_pixel_permutation import BlockwisePixelPermutation
@@ -8,6 +8,7 @@ from dkjax.cipher.transforms.nibble_shuffling import NibbleShuffling
 from dkjax.cipher.transforms.orthogonal_matrix import OrthogonalMatrix
 from dkjax.cipher.transforms.pixel_permutation import PixelPermutation
 from dkjax.cipher.transforms.rotation_flip import RotationFlip
+from dkjax.cipher.transforms.sorted_values import SortedValues
 from dkjax.cipher.transforms.transform import Leaves, Transform
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "OrthogonalMatrix",
     "PixelPermutation",
     "RotationFlip",
+    "SortedValues",
     "Transform",
 ]

@@ -22,6 +22,7 @@ class BlockwisePixelPermutation:
     Guarantees:
         - what moves, that it can be undone, and how blocks get their keys
           (`test_blockwise_pixel_permutation.py::test_law`).
+        - sorted, its blocks are those of `SortedValues` (`test_sorted_values.py::test_what_is_left_of_an_own_order`).
 
     Attributes:
         fixed: how many values of each block stay at their place.
