@@ -215,7 +215,7 @@ def test_unknown_keys_suggest_the_nearest(load, override, message):
         (
             "scheme.name=rot13",
             "scheme.name: there is no scheme 'rot13'; known are disposable, horio, qi, etc, le, ele, pe, orthogonal, "
-            "patch_shuffle, negative_positive",
+            "patch_shuffle, negative_positive, sorted_blocks",
         ),
         ("scheme.name=dispossable", "scheme.name: there is no scheme 'dispossable'; did you mean 'disposable'?"),
         ("scheme.name=3", "scheme.name: expected a valid string, got 3"),
@@ -328,7 +328,13 @@ def test_what_the_registry_says_of_the_schemes():
     known = {name: schemes.find(name) for name in schemes.NAMES}
     assert all(one.shipped and one.name == name for name, one in known.items())
     restricted = [name for name in made if "fixed_blocks" in inspect.signature(getattr(schemes, name)).parameters]
-    assert restricted == [name for name, one in known.items() if one.restricted] == ["disposable", "horio"]
+    assert (
+        restricted
+        == [name for name, one in known.items() if one.restrictions]
+        == ["disposable", "horio", "sorted_blocks"]
+    )
+    assert known["sorted_blocks"].restrictions == ("fixed_blocks",)
+    assert known["disposable"].restrictions == ("fixed_blocks", "fixed_pixels")
     permuting = [name for name, scheme in made.items() if scheme.transforms == (BlockScrambling(), PixelPermutation())]
     assert permuting == [name for name, one in known.items() if one.adaptable] == ["disposable", "horio", "qi"]
     assert [name for name, one in known.items() if not one.takes_uint8] == ["orthogonal"]
@@ -360,7 +366,15 @@ def test_patch_size(load):
         (["scheme.name=pe"], "scheme: pe encrypts pixel by pixel: set block_size = 1"),
         (
             ["scheme.name=etc", "scheme.fixed_blocks=3"],
-            "scheme: fixed_blocks: the scheme etc leaves nothing at its place; disposable and horio do",
+            "scheme: fixed_blocks: the scheme etc leaves nothing at its place; disposable, horio, sorted_blocks do",
+        ),
+        (
+            ["scheme.name=sorted_blocks", "scheme.fixed_pixels=50%"],
+            "fixed_pixels: the scheme sorted_blocks leaves no pixels at their place; disposable, horio do",
+        ),
+        (
+            ["scheme.pixel_order=block", "arms.2.adapt_embedding=true"],
+            "must be one of disposable, horio, qi with one order of values for all blocks, got disposable",
         ),
         (["scheme.name=qi", "scheme.fixed_pixels=50%"], "fixed_pixels: the scheme qi leaves nothing at its place"),
         (
@@ -369,7 +383,7 @@ def test_patch_size(load):
         ),
         (
             ["scheme.name=etc", "arms.2.adapt_embedding=true"],
-            "the scheme must be one of disposable, horio, qi, got etc",
+            "the scheme must be one of disposable, horio, qi with one order of values for all blocks, got etc",
         ),
         (
             ["model.patch_size=4", "arms.2.adapt_embedding=true"],

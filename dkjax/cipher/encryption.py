@@ -22,10 +22,11 @@ def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
     """Encrypt images, each under its own key.
 
     Every image is cut into blocks and sent through the transforms of the scheme, with parameters drawn from its key.
-    Under `disposable`, `horio`, `qi` and `patch_shuffle` values move and do not change; other schemes change them too.
+    Under `disposable`, `horio`, `qi`, `patch_shuffle` and `sorted_blocks` values move and do not change; other schemes
+    change them too.
 
-    This is no cipher: under these four, nearly the whole picture can be rebuilt from one encrypted photograph without
-    its key (measured with a prototype; docs/protection.md has the numbers).
+    This is no cipher: under the first four, as their papers have them, nearly the whole picture can be rebuilt from one
+    encrypted photograph without its key (measured with a prototype; docs/protection.md has the numbers).
 
     Args:
         scheme: which transforms, on blocks of which size.
@@ -45,7 +46,8 @@ def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
 
     Guarantees:
         - `decrypt` with the same keys gives back the same bits (`test_encryption.py::test_round_trip`,
-          `test_all_schemes.py::test_round_trip`); `orthogonal` up to the tolerance of `OrthogonalMatrix`.
+          `test_all_schemes.py::test_round_trip`); `orthogonal` up to the tolerance of `OrthogonalMatrix`, and
+          `sorted_blocks` has no inverse.
         - an image's encryption depends on its own key and values alone (`test_encryption.py::test_one_key_one_image`).
         - a batch equals a loop, and neither the number of devices nor the type of a mesh's axes changes a byte
           (`test_encryption.py::test_batch_equals_loop`, `test_encryption.py::test_devices_change_nothing`,
@@ -83,7 +85,7 @@ def decrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
         error: nothing in an encrypted image tells the two apart.
 
     Raises:
-        ArgumentError: as `encrypt`.
+        ArgumentError: as `encrypt`; or the scheme is one that nothing undoes, such as `sorted_blocks`.
         KeyDiscardedError: as `encrypt`.
     """
     return _encrypt_or_decrypt(scheme, image_keys, images, inverse=True)

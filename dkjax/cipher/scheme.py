@@ -46,6 +46,11 @@ class Scheme:
         if isinstance(self.block_size, bool) or not isinstance(self.block_size, int) or self.block_size < 1:
             raise ArgumentError(f"block_size must be a whole number of pixels, at least 1, got {self.block_size!r}")
 
+    @property
+    def invertible(self) -> bool:
+        """Whether images can be decrypted while their keys live: no transform says that it cannot be undone."""
+        return all(getattr(transform, "invertible", True) for transform in self.transforms)
+
     def check(self, image_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> None:
         """Raise `ArgumentError` if images of this shape `(H, W, C)`, and dtype if given, cannot be encrypted."""
         shape = block_shape(image_shape, self.block_size)

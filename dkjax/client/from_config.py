@@ -23,9 +23,9 @@ def make_scheme(config: SchemeConfig, image_shape: tuple[int, int, int]) -> Sche
     """
     shape = block_shape(image_shape, config.block_size)
     parameters = {"block_size": config.block_size, **config.own}
-    if schemes.find(config.name).restricted:
-        parameters["fixed_blocks"] = fixed_count(config.fixed_blocks, shape.num_blocks)
-        parameters["fixed_pixels"] = fixed_count(config.fixed_pixels, shape.values)
+    totals = {"fixed_blocks": shape.num_blocks, "fixed_pixels": shape.values}
+    for name in schemes.find(config.name).restrictions:
+        parameters[name] = fixed_count(getattr(config, name), totals[name])
     scheme = schemes.by_name(config.name, **parameters)
     scheme.check(image_shape, np.uint8)
     schemes.require_round_trip(scheme, image_shape)

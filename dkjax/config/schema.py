@@ -43,11 +43,11 @@ def _check_fixed(value: int | str) -> int | str:
     return value
 
 
-def _check_restricted(scheme: str, where: str) -> None:
-    if not _registered(scheme).restricted:
-        raise ValueError(
-            f"{where}: the scheme {scheme} leaves nothing at its place; {' and '.join(_schemes('restricted'))} do"
-        )
+def _check_restricted(scheme: str, key: str, where: str) -> None:
+    if key not in (own := _registered(scheme).restrictions):
+        which = f"no {key.removeprefix('fixed_')} at their" if own else "nothing at its"
+        able = ", ".join(name for name in _schemes("restrictions") if key in _registered(name).restrictions)
+        raise ValueError(f"{where}: the scheme {scheme} leaves {which} place; {able} do")
 
 
 def _registered(scheme: str) -> "Registration":
@@ -58,7 +58,7 @@ def _registered(scheme: str) -> "Registration":
 
 
 def _schemes(kind: str) -> list[str]:
-    """Name the schemes of a kind: `restricted`, `adaptable` or `takes_uint8`."""
+    """Name the schemes of a kind: `restrictions`, `adaptable` or `takes_uint8`."""
     from dkjax.cipher import schemes
 
     return [name for name in schemes.names() if getattr(_registered(name), kind)]
@@ -210,7 +210,7 @@ class SchemeConfig(Section):
             )
         for key in ("fixed_blocks", "fixed_pixels"):
             if getattr(self, key) != 0:
-                _check_restricted(self.name, key)
+                _check_restricted(self.name, key, key)
         known = list(dict.fromkeys([*SchemeConfig.model_fields, *registration.parameters]))
         for key, value in self.own.items():
             if key not in known:
@@ -440,13 +440,14 @@ class SimulationConfig(ExperimentConfig):
         for arm in self.arms:
             for key in ("fixed_blocks", "fixed_pixels"):
                 if getattr(arm, key) is not None:
-                    _check_restricted(self.scheme.name, f"{key} in arm {arm.name!r}")
+                    _check_restricted(self.scheme.name, key, f"{key} in arm {arm.name!r}")
             if not arm.adapt_embedding:
                 continue
-            if not _registered(self.scheme.name).adaptable:
+            if not _registered(self.scheme.name).adaptable or self.scheme.own.get("pixel_order") == "block":
                 raise ValueError(
                     f"adapt_embedding in arm {arm.name!r}: an embedding can take in permutations alone, so the scheme "
-                    f"must be one of {', '.join(_schemes('adaptable'))}, got {self.scheme.name}"
+                    f"must be one of {', '.join(_schemes('adaptable'))} with one order of values for all blocks, got "
+                    f"{self.scheme.name}"
                 )
             if self.patch_size != self.scheme.block_size:
                 raise ValueError(

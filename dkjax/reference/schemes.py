@@ -7,11 +7,13 @@ from typing import Any
 from dkjax.errors import ArgumentError
 from dkjax.reference.transforms import (
     BlockScrambling,
+    BlockwisePixelPermutation,
     ColourShuffling,
     NegativePositive,
     NibbleShuffling,
     PixelPermutation,
     RotationFlip,
+    SortedValues,
     Transform,
 )
 
@@ -25,8 +27,13 @@ _BLOCK_SIZES = {
     "pe": 1,
     "patch_shuffle": 16,
     "negative_positive": 16,
+    "sorted_blocks": 16,
 }
-_RESTRICTED = ("disposable", "horio")
+_OPTIONS = {
+    "disposable": ("fixed_blocks", "fixed_pixels", "pixel_order"),
+    "horio": ("fixed_blocks", "fixed_pixels"),
+    "sorted_blocks": ("fixed_blocks",),
+}
 
 NAMES = tuple(_BLOCK_SIZES)
 """The names of the schemes that are specified to the byte: all but `orthogonal`."""
@@ -46,7 +53,8 @@ def by_name(name: str, **parameters: Any) -> Scheme:
 
     Args:
         name: one of `NAMES`.
-        **parameters: `block_size`; for `disposable` and `horio` also `fixed_blocks` and `fixed_pixels`.
+        **parameters: `block_size`; for `disposable` and `horio` also `fixed_blocks` and `fixed_pixels`, for
+            `disposable` alone also `pixel_order`; for `sorted_blocks` also `fixed_blocks`.
 
     Returns:
         The scheme, with the block size of its paper where none is given.
@@ -58,13 +66,18 @@ def by_name(name: str, **parameters: Any) -> Scheme:
         raise ArgumentError("the bytes of the scheme orthogonal are not specified: use dkjax.schemes.orthogonal")
     if name not in NAMES:
         raise ArgumentError(f"there is no scheme {name!r}; known are {', '.join(NAMES)}")
-    known = ("block_size", "fixed_blocks", "fixed_pixels") if name in _RESTRICTED else ("block_size",)
+    known = ("block_size", *_OPTIONS.get(name, ()))
     if unknown := sorted(set(parameters) - set(known)):
         raise ArgumentError(f"the scheme {name} has no parameter {unknown[0]}: it takes {', '.join(known)}")
     block_size = parameters.get("block_size", _BLOCK_SIZES[name])
     if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
         raise ArgumentError(f"block_size must be a whole number of pixels, at least 1, got {block_size!r}")
     fixed_blocks, fixed_pixels = (_count(each, parameters.get(each, 0)) for each in ("fixed_blocks", "fixed_pixels"))
+    pixel_order = parameters.get("pixel_order", "image")
+    if not isinstance(pixel_order, str) or pixel_order not in ("image", "block"):
+        raise ArgumentError(f'pixel_order must be "image" or "block", got {pixel_order!r}')
+    if pixel_order == "block":
+        return Scheme(name, block_size, (BlockScrambling(fixed_blocks), BlockwisePixelPermutation(fixed_pixels)))
     return Scheme(name, block_size, _transforms(name, fixed_blocks, fixed_pixels))
 
 
@@ -80,6 +93,8 @@ def _transforms(name: str, fixed_blocks: int, fixed_pixels: int) -> tuple[Transf
             return NibbleShuffling(per_block=True), BlockScrambling()
         case "pe":
             return NegativePositive(per_value=True), ColourShuffling()
+        case "sorted_blocks":
+            return BlockScrambling(fixed_blocks), SortedValues()
         case "patch_shuffle":
             return (BlockScrambling(),)
         case _:

@@ -125,6 +125,45 @@ class PixelPermutation:
 
 
 @dataclasses.dataclass(frozen=True)
+class BlockwisePixelPermutation:
+    """Value `j` of block `i` of the result is its value `p[i, j]`; `fixed` values of each block stay."""
+
+    fixed: int = 0
+
+    def check(self, shape: BlockShape, dtype: np.dtype) -> None:
+        """Refuse more fixed values than a block has."""
+        _check_fixed("fixed_pixels", self.fixed, shape.values)
+
+    def sample(self, keys: np.ndarray, shape: BlockShape) -> np.ndarray:
+        """Draw `int32[K, N, P]`, from a key for each block."""
+        return random_permutations(split(keys, shape.num_blocks), shape.values, self.fixed)
+
+    def apply(self, parameters: np.ndarray, blocks: np.ndarray, shape: BlockShape) -> np.ndarray:
+        """Reorder the values."""
+        return np.take_along_axis(blocks, parameters, axis=2)
+
+    def invert(self, parameters: np.ndarray, blocks: np.ndarray, shape: BlockShape) -> np.ndarray:
+        """Put the values back."""
+        return self.apply(invert(parameters), blocks, shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class SortedValues(_AnyDtype):
+    """The values of every block in ascending order; nothing is drawn, and nothing undoes it."""
+
+    def sample(self, keys: np.ndarray, shape: BlockShape) -> None:
+        """Draw nothing."""
+
+    def apply(self, parameters: None, blocks: np.ndarray, shape: BlockShape) -> np.ndarray:
+        """Sort the values."""
+        return np.sort(blocks, axis=2, kind="stable")
+
+    def invert(self, parameters: None, blocks: np.ndarray, shape: BlockShape) -> np.ndarray:
+        """Raise `ArgumentError`."""
+        raise ArgumentError("sorted blocks cannot be decrypted: sorting discards where in its block each value was")
+
+
+@dataclasses.dataclass(frozen=True)
 class RotationFlip(_AnyDtype):
     """Every block is turned by `v mod 4` quarters counter-clockwise, then mirrored left to right if `v >= 4`."""
 

@@ -137,7 +137,7 @@ def test_what_a_configuration_says_of_it() -> None:
     }
     made = make_scheme(config, (8, 8, 1))
     assert schemes.parameters_of(made) == {"block_size": 4, "fixed_blocks": 2, "fixed_pixels": 0, "kind": "hard"}
-    assert schemes.find("own").restricted
+    assert schemes.find("own").restrictions == ("fixed_blocks", "fixed_pixels")
     assert schemes.find("own").adaptable
     for key, value, said in (
         ("knd", "hard", "unknown key scheme.knd; did you mean 'kind'?"),

@@ -16,6 +16,7 @@ EXPECTED = {
     "ele": ("half-bytes of every block", None),
     "pe": ("far the values of every block lie from mid-grey", "the place of every block"),
     "patch_shuffle": ("histogram of every image", "the picture inside every block"),
+    "sorted_blocks": ("histogram of every image", "which values are in each block"),
     "negative_positive": ("lie from mid-grey; the place of every block", "the picture inside every block (negated)"),
 }
 
@@ -43,6 +44,23 @@ def test_says_where_the_picture_can_be_rebuilt(name: str) -> None:
     sentence = not_hidden(describe(scheme=SchemeEntry.of(schemes.by_name(name, block_size=1 if name == "pe" else 2))))
     rebuilt = "and nearly the whole picture: without a key it can be rebuilt from one encrypted photograph"
     assert (rebuilt in sentence) == (name in {"disposable", "horio", "qi", "patch_shuffle"})
+
+
+def test_an_own_order_in_every_block() -> None:
+    def sentence(**fixed: int) -> str:
+        scheme = schemes.disposable(2, pixel_order="block", **fixed)
+        return not_hidden(describe(scheme=SchemeEntry.of(scheme)))
+
+    for fixed in (0, 9):
+        assert "SSIM .07" in sentence(fixed_pixels=fixed)
+        assert "small blocks still give thumbnails away" in sentence(fixed_pixels=fixed)
+        assert "nearly the whole picture" not in sentence(fixed_pixels=fixed)
+    sorted_blocks = not_hidden(describe(scheme=SchemeEntry.of(schemes.sorted_blocks(2))))
+    assert "SSIM .07" in sorted_blocks
+    assert "small blocks still give thumbnails away" in sorted_blocks
+    assert "9 of 12 values of each block, which stay" in sentence(fixed_pixels=9)
+    # Where every value stays there is no order of its own left.
+    assert "nearly the whole picture" in sentence(fixed_pixels=12)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,8 @@ def _encrypt(
     made, image_keys = reference.by_name(scheme, **parameters), keys_of(keys, key_shape)
     images = images_of(shape, dtype, modulus)
     encrypted = reference.encrypt(made, image_keys, images)
-    assert np.array_equal(reference.decrypt(made, image_keys, encrypted), images)
+    if scheme != "sorted_blocks":  # which has no inverse
+        assert np.array_equal(reference.decrypt(made, image_keys, encrypted), images)
     return of_values(encrypted, FIRST_VALUES["encrypt"])
 
 

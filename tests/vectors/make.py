@@ -160,6 +160,11 @@ def schemes_cases() -> Iterator[tuple[str, str, dict]]:
         fixed = {"fixed_blocks": fixed_blocks, "fixed_pixels": fixed_pixels}
         for keys in ("a", "b"):
             yield _encryption("threefry2x32", "horio", [2, 8, 12, 3], keys=keys, **fixed)
+    for dtype, fixed_blocks in (("int16", 2), ("float32", 0)):
+        fixed = {"fixed_blocks": fixed_blocks}
+        yield _encryption("threefry2x32", "sorted_blocks", [2, 8, 12, 3], dtype=dtype, keys="d", **fixed)
+    for prng, block_fixed in itertools.product(WORDS, ({}, {"fixed_blocks": 2, "fixed_pixels": 36})):
+        yield _encryption(prng, "disposable", [2, 8, 12, 3], keys="d", **block_fixed, pixel_order="block")
     for name in ("disposable", "etc", "ele", "pe"):
         for keys in ("counting", "a"):
             yield _encryption("threefry2x32", name, [2, 8, 12, 3], key_shape=[], keys=keys)
@@ -186,7 +191,7 @@ def _encryption(
     block_size: int | None = None,
     dtype: str = "uint8",
     keys: str = "a",
-    **fixed: int,
+    **fixed: int | str,
 ) -> tuple[str, str, dict]:
     key_shape = shape[:-3] if key_shape is None else key_shape
     parameters = {"block_size": block_size or (1 if scheme == "pe" else 4), **fixed}
@@ -231,8 +236,11 @@ def invalid_cases() -> Iterator[tuple[str, str, dict]]:
         yield f"block_size {value!r}", "make_scheme", {"scheme": "disposable", "parameters": {"block_size": value}}
     for parameter, value in itertools.product(("fixed_blocks", "fixed_pixels"), (-1, 1.0, 0.75, "1", True, None)):
         yield f"{parameter} {value!r}", "make_scheme", {"scheme": "disposable", "parameters": {parameter: value}}
+    for value in ("", "pixel", "Block", True, 1, None, ["block"]):
+        yield f"pixel_order {value!r}", "make_scheme", {"scheme": "disposable", "parameters": {"pixel_order": value}}
+    yield "horio with pixel_order", "make_scheme", {"scheme": "horio", "parameters": {"pixel_order": "image"}}
     for name in NAMES:
-        if name not in ("disposable", "horio"):
+        if name not in ("disposable", "horio", "sorted_blocks"):
             yield f"{name} with fixed blocks", "make_scheme", {"scheme": name, "parameters": {"fixed_blocks": 1}}
     yield "unknown parameter", "make_scheme", {"scheme": "disposable", "parameters": {"seed": 1}}
 
@@ -240,6 +248,12 @@ def invalid_cases() -> Iterator[tuple[str, str, dict]]:
         block_size = 3 if name == "pe" else 5
         yield _refused(f"{name}, height", name, [1, 8, block_size, 3], block_size=block_size)
         yield _refused(f"{name}, width", name, [1, block_size, 8, 3], block_size=block_size, inverse=True)
+    yield _refused("sorted_blocks, decryption", "sorted_blocks", [1, 8, 12, 3], inverse=True)
+    yield (
+        "sorted_blocks with fixed pixels",
+        "make_scheme",
+        {"scheme": "sorted_blocks", "parameters": {"fixed_pixels": 1}},
+    )
     yield _refused("blocks larger than the image", "disposable", [1, 8, 8, 3], block_size=16)
     for fixed in ({"fixed_blocks": 7}, {"fixed_pixels": 49}, {"fixed_blocks": 6, "fixed_pixels": 10**6}):
         yield _refused(f"{fixed} of 6 blocks of 48 values", "disposable", [1, 8, 12, 3], **fixed)

@@ -13,6 +13,7 @@ from dkjax.cipher.schemes.pe import pe
 from dkjax.cipher.schemes.orthogonal import orthogonal
 from dkjax.cipher.schemes.patch_shuffle import patch_shuffle
 from dkjax.cipher.schemes.negative_positive import negative_positive
+from dkjax.cipher.schemes.sorted_blocks import sorted_blocks
 
 # isort: on
 from dkjax.cipher.schemes.registry import (
@@ -54,4 +55,5 @@ __all__ = [
     "orthogonal",
     "patch_shuffle",
     "negative_positive",
+    "sorted_blocks",
 ]

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, overload
 import numpy as np
 
 from dkjax.cipher.scheme import Scheme, SchemeParameter
-from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
+from dkjax.cipher.transforms import BlockScrambling, BlockwisePixelPermutation, PixelPermutation
 from dkjax.errors import ArgumentError, ConfigError, nearest
 
 ENTRY_POINTS = "dkjax.schemes"
@@ -53,9 +53,9 @@ class Registration:
         return {name: one.default for name, one in inspect.signature(self.factory).parameters.items()}
 
     @property
-    def restricted(self) -> bool:
-        """Whether it leaves positions at their place: `fixed_blocks` and `fixed_pixels`."""
-        return {"fixed_blocks", "fixed_pixels"} <= set(self.parameters)
+    def restrictions(self) -> tuple[str, ...]:
+        """By which parameters it leaves positions at their place: `fixed_blocks`, `fixed_pixels`, both or none."""
+        return tuple(name for name in ("fixed_blocks", "fixed_pixels") if name in self.parameters)
 
     @property
     def adaptable(self) -> bool:
@@ -83,17 +83,29 @@ _REGISTERED: dict[str, Registration] = {}
 
 @overload
 def register(
-    factory: Callable[_Arguments, Scheme], /, *, not_hidden: str | None = None, pixelwise: bool = False
+    factory: Callable[_Arguments, Scheme],
+    /,
+    *,
+    not_hidden: str | None = None,
+    pixelwise: bool = False,
+    later: tuple[str, ...] = (),
 ) -> Callable[_Arguments, Scheme]: ...
 
 
 @overload
 def register(
-    *, not_hidden: str | None = None, pixelwise: bool = False
+    *, not_hidden: str | None = None, pixelwise: bool = False, later: tuple[str, ...] = ()
 ) -> Callable[[Callable[_Arguments, Scheme]], Callable[_Arguments, Scheme]]: ...
 
 
-def register(factory: Any = None, /, *, not_hidden: str | None = None, pixelwise: bool = False) -> Any:
+def register(
+    factory: Any = None,
+    /,
+    *,
+    not_hidden: str | None = None,
+    pixelwise: bool = False,
+    later: tuple[str, ...] = (),
+) -> Any:
     """Register a scheme, so that it can be named in a configuration and written to a data set.
 
     Args:
@@ -103,6 +115,8 @@ def register(factory: Any = None, /, *, not_hidden: str | None = None, pixelwise
         not_hidden: what the scheme leaves to be seen, as the end of a sentence "Not hidden: ...". Needed unless all
             transforms say so themselves, by a method `leaves`.
         pixelwise: the scheme's blocks are single pixels, and the patches of a ViT are something else.
+        later: parameters that the scheme did not have at first. At their defaults they are not written to a data set,
+            which so stays what it was, and readable by those who have the scheme without them.
 
     Returns:
         The function, whose schemes know their parameters from now on.
@@ -127,7 +141,7 @@ def register(factory: Any = None, /, *, not_hidden: str | None = None, pixelwise
         >>> unregister("blocks_alone")
     """
     if factory is None:
-        return functools.partial(register, not_hidden=not_hidden, pixelwise=pixelwise)
+        return functools.partial(register, not_hidden=not_hidden, pixelwise=pixelwise, later=later)
     signature = inspect.signature(factory)
     name = factory.__name__
     if not _NAME.fullmatch(name):
@@ -145,7 +159,12 @@ def register(factory: Any = None, /, *, not_hidden: str | None = None, pixelwise
         given.apply_defaults()
         if not isinstance(scheme, Scheme) or scheme.name != name or scheme.block_size != given.arguments["block_size"]:
             raise ArgumentError(f"the scheme {name} must be a Scheme({name!r}, block_size, ...), got {scheme!r}")
-        parameters = tuple((key, _plain(name, key, value)) for key, value in given.arguments.items())
+        written = {
+            key: value
+            for key, value in given.arguments.items()
+            if key not in later or value != signature.parameters[key].default
+        }
+        parameters = tuple((key, _plain(name, key, value)) for key, value in written.items())
         return dataclasses.replace(scheme, parameters=parameters)
 
     steps = make().transforms
@@ -260,12 +279,13 @@ def parameters_of(scheme: Scheme) -> dict[str, SchemeParameter]:
     """
     registration = registered(scheme.name)
     parameters = dict(scheme.parameters) or (_read_off(scheme, registration) if registration else {})
-    if registration is None or registration.factory(**parameters) != scheme:
+    made = None if registration is None else registration.factory(**parameters)
+    if made is None or made != scheme:
         raise ArgumentError(
             f"{scheme!r} has no name under which another could make it: take one of dkjax.schemes, or register the "
             "function that makes it by dkjax.schemes.register and call what that returns"
         )
-    return parameters
+    return dict(made.parameters)
 
 
 def _fields(step: Any) -> tuple[dataclasses.Field[Any], ...]:
@@ -281,6 +301,8 @@ def _read_off(scheme: Scheme, registration: Registration) -> dict[str, SchemePar
             found["fixed_blocks"] = step.fixed
         elif isinstance(step, PixelPermutation):
             found["fixed_pixels"] = step.fixed
+        elif isinstance(step, BlockwisePixelPermutation):
+            found |= {"fixed_pixels": step.fixed, "pixel_order": "block"}
     return {name: found.get(name, default) for name, default in registration.parameters.items()}
 
 

@@ -27,7 +27,7 @@ class Leaves:
 
 
 class Transform(Protocol):
-    """One reversible step on the blocks `[N, P]` of one image.
+    """One step on the blocks `[N, P]` of one image, reversible unless it has an attribute `invertible` that is False.
 
     A transform is a frozen value without arrays, so it can be a static argument of a jitted function. It draws its
     parameters from a key and applies them to the blocks, or undoes that; batches are made by `vmap`.
@@ -46,7 +46,7 @@ class Transform(Protocol):
         """Apply the step to blocks `[N, P]`; the result has their shape and dtype."""
 
     def invert(self, parameters: Any, blocks: jax.Array, shape: BlockShape) -> jax.Array:
-        """Undo the step on blocks `[N, P]`."""
+        """Undo the step on blocks `[N, P]`, or raise `ArgumentError` where nothing can."""
 
     def count(self, shape: BlockShape) -> int | float:
         """Count the different things the step can do to blocks of this shape: an integer, or infinity."""
