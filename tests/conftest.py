@@ -67,37 +67,45 @@ def share_compiled_programs(share: bool) -> None:
     compilation_cache.reset_cache()  # JAX asks for the setting once
 
 
+# XLA's older way to write the code of fused operations takes a third of the time. JAX has no setting for it but
+# XLA_FLAGS, which is read once, when some modules have yet to compile as users do.
+_OLDER_FUSION = "xla_cpu_use_fusion_emitters"
+_quick_options: dict[str, bool] = {}
 _compile_options = compiler.get_compile_options
 
 
-def _quick_compile_options(*args: Any, **kwargs: Any) -> Any:
+def _options_of_jax(*args: Any, **kwargs: Any) -> Any:
     options = _compile_options(*args, **kwargs)
     if jax.config.read("jax_disable_most_optimizations"):
-        options.env_option_overrides = [*options.env_option_overrides, ("xla_cpu_use_fusion_emitters", False)]
+        options.env_option_overrides = [*options.env_option_overrides, *_quick_options.items()]
     return options
 
 
-# XLA's older way to write the code of fused operations takes a third of the time. JAX has no setting for it but
-# XLA_FLAGS, which is read once, when some modules have yet to compile as users do.
-compiler.get_compile_options = _quick_compile_options
-
-# The same for the processes that tests start.
-_QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+compiler.get_compile_options = _options_of_jax
 
 
 @pytest.fixture(scope="session", autouse=True)
-def flags_of_this_process() -> None:
-    """Let XLA read the flags of this process before they are set for others."""
-    jax.jit(lambda x: x).lower(0).compile()
+def quick_environment() -> dict[str, str]:
+    """Ask XLA whether it has the older way, and return what lets the processes that tests start compile quickly.
+
+    XLA has read the flags of this process then.
+    """
+    environment = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    try:
+        jax.jit(lambda x: x).lower(0).compile({_OLDER_FUSION: False})
+    except jax.errors.JaxRuntimeError:  # as from JAX 0.12 on
+        return environment
+    _quick_options[_OLDER_FUSION] = False
+    return environment | {"XLA_FLAGS": f"--{_OLDER_FUSION}=false"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation(request: pytest.FixtureRequest, flags_of_this_process: None) -> Iterator[None]:
+def quick_compilation(request: pytest.FixtureRequest, quick_environment: dict[str, str]) -> Iterator[None]:
     """Compile in a third of the time, for most programs of the tests run once, and share what is compiled."""
     name = request.module.__name__.rpartition(".")[2]
     quick, shared = name not in _AS_SHIPPED, name not in _UNCACHED
     with pytest.MonkeyPatch.context() as patch:
-        for variable, value in _QUICK.items():
+        for variable, value in quick_environment.items():
             if quick:
                 patch.setenv(variable, value)
         jax.config.update("jax_disable_most_optimizations", quick)
