@@ -180,7 +180,7 @@ def test_recipe_runs(recipe: Path, made_up: Callable[[str], str], tmp_path: Path
     image_shape = tuple(results["data"]["image_shape"])
     assert config.data.height_width in (None, image_shape[:2])
     # The arms that were left out fit these images, too.
-    schemes = {arm.name: setting._scheme(config, arm, image_shape) for arm in config.arms}
+    schemes = {arm.name: setting._arm(config, arm, image_shape).scheme for arm in config.arms}
     assert all((scheme is None) == name.startswith("plain") for name, scheme in schemes.items())
 
 

@@ -100,7 +100,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path], list[str]], int, str]] = {
     "unknown source": (set_("data.source=digit"), 2, "unknown source 'digit'; known are digits"),
     "source is absent": (set_("data.source=./absent"), 4, "no file or folder ./absent"),
     "label outside the classes": (bad_label, 4, "record 3 has label 3, outside 0..2"),
-    "empty class": (empty_class, 4, "is empty; put images in it or remove it"),
+    "empty class": (empty_class, 4, "the class folders scratch are empty; put images in them"),
     "client without images": (set_("data.train_images=20", "clients.count=30"), 4, "use fewer clients"),
     "one class a client": (
         set_("clients.partition=dirichlet", "clients.alpha=1e-6", "clients.count=40"),

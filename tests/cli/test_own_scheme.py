@@ -149,7 +149,7 @@ def test_what_a_configuration_says_of_it() -> None:
 
 def test_what_it_does_not_hide() -> None:
     made = schemes.register(own)(fixed_blocks=3)
-    assert "3 of 4 blocks, which stay at their place." in not_hidden(describe(made, (8, 8, 1), ["a"]))
+    assert "3 of 4 blocks, which stay at their place; " in not_hidden(describe(made, (8, 8, 1), ["a"]))
     schemes.unregister("own")
     schemes.register(own, not_hidden="nothing at all")
     assert not_hidden(describe(made, (8, 8, 1), ["a"])).endswith("(8 x 8 pixels); nothing at all.")

@@ -317,5 +317,5 @@ def test_wrong_places_are_refused(dkds: Path, tmp_path: Path) -> None:
 
 def test_an_unfinished_data_set_is_refused(dkds: Path, tmp_path: Path) -> None:
     (dkds / layout.COMMIT).unlink()
-    with pytest.raises(DamagedDataSetError, match="is no encrypted data set"):
+    with pytest.raises(DamagedDataSetError, match="is not a finished data set"):
         convert_data_set(dkds, "png", tmp_path / "b")
