@@ -25,7 +25,7 @@ from dkjax.experiment.upload_training import train_on_rounds
 from dkjax.input.device_resident import LazyEncrypted
 from dkjax.models.from_config import load_start
 from dkjax.models.vit import Params, vit
-from dkjax.runtime.files import read_json, write_json
+from dkjax.runtime.files import read_results, write_json
 from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, synced_stop, translate_lost_peer
 from dkjax.runtime.signals import signals_polled
 from dkjax.server.workdir import open_workdir
@@ -38,6 +38,7 @@ from dkjax.train.provenance import provenance
 from dkjax.train.run import Run
 
 _CHECKPOINTS = "checkpoints"
+_RESULT = ("test_accuracy", "curve", "upload_bytes", "ssim", "seconds", "encrypt_seconds")
 
 SAMPLE_IMAGES = 64
 """Images of the first client kept, as it encrypts them and as the server sees them, for the figure and for SSIM."""
@@ -145,7 +146,7 @@ class Experiment:
     def _run_or_keep(self, arm: Arm, run: int, workdir: Path, stop_asked: Callable[[], bool]) -> dict[str, Any]:
         folder = workdir / "arms" / arm.name / f"run-{run}"
         if broadcast_from_leader((folder / "result.json").exists()):
-            result = read_json(folder / "result.json") or {}
+            result = read_results(folder / "result.json", *_RESULT) or {}
             self.observer.run_kept(arm.name, run + 1)
             return result
         self.observer.run_started(arm.name, run + 1, self.config.train.runs, self.trainer.total_steps)

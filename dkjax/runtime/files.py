@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and folders that one process uses at a time."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import itertools
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from dkjax.errors import ConfigError
+from dkjax.errors import ConfigError, DataError
 
 UNFINISHED = ".unfinished"
 """The suffix of a file that is being written; readers ignore files with it."""
@@ -171,10 +172,19 @@ def sha256_of(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    """Wait until a file's bytes, or a folder's names, are on the disk.
+
+    Some file systems (SMB, sshfs, FUSE) cannot sync a folder and say so; then its names are as safe as they can be.
+
+    Guarantees:
+        - only folders are excused (`test_files.py::test_a_folder_that_cannot_be_synced`).
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 
@@ -200,6 +210,25 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+
+
+def read_results(path: Path, *required: str) -> dict[str, Any] | None:
+    """Read the results of a finished run, or None where there are none.
+
+    Args:
+        path: a JSON file that `write_json` wrote.
+        *required: keys that it must have.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        results = read_json(path)
+    except (ValueError, RecursionError):
+        results = ()
+    if results is not None and not (isinstance(results, dict) and set(required) <= results.keys()):
+        raise DataError(f"{path} is damaged: remove it, and the command that wrote it makes it again")
+    return results
 
 
 @contextlib.contextmanager

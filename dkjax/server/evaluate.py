@@ -9,7 +9,7 @@ import numpy as np
 
 from dkjax.config import ServerConfig, TrainConfig, parse_as
 from dkjax.errors import ConfigError, DataError
-from dkjax.runtime.files import read_json
+from dkjax.runtime.files import read_results
 from dkjax.server.merge import require_all_whole
 from dkjax.server.test_sets import TestSet, open_test_sets
 from dkjax.train.loop import Trainer, count_correct, make_trainer
@@ -43,7 +43,7 @@ def evaluate_workdir(
         DataError: there is no trained model, or a test set is missing, damaged or not for this model.
     """
     observer = observer or Observer()
-    results = read_json(workdir / "results.json")
+    results = read_results(workdir / "results.json", "config", "test_sets", "test_all")
     trained = load_trained(workdir)
     if results is None:
         raise DataError(f"there is no finished dkjax train in {workdir}: give the command that began there again")

@@ -75,9 +75,19 @@ def require_all_whole(sources: Sequence[Source], observer: Observer) -> None:
     Raises:
         DamagedDataSetError: one of them is damaged.
     """
-    by_id = {source.manifest.id: source.path for source in sources if isinstance(source, EncryptedDataSet)}
-    own = list(by_id.values())[jax.process_index() :: jax.process_count()]
-    run_on_all(lambda: require_whole(own, observer.verifying) if own else None)
+    by_path = {source.path.resolve(): source for source in sources if isinstance(source, EncryptedDataSet)}
+    by_id: dict[str, list[Path]] = {}
+    for source in by_path.values():
+        by_id.setdefault(source.manifest.id, []).append(source.path)
+    # A copy carries the same id as the other, and may be damaged where that is not: it is looked at by itself.
+    together = [[paths[0] for paths in by_id.values()]] + [[copy] for paths in by_id.values() for copy in paths[1:]]
+    own = [part[jax.process_index() :: jax.process_count()] for part in together]
+
+    def check() -> None:
+        for part in filter(None, own):
+            require_whole(part, observer.verifying)
+
+    run_on_all(check)
 
 
 def block_size_of(data_set: EncryptedDataSet) -> int:

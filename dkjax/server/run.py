@@ -16,7 +16,7 @@ from dkjax.dkds import EncryptedDataSet, open_data_set
 from dkjax.errors import ConfigError
 from dkjax.models.from_config import load_start
 from dkjax.models.vit import Model, vit
-from dkjax.runtime.files import read_json, write_json
+from dkjax.runtime.files import read_results, write_json
 from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, synced_stop, translate_lost_peer
 from dkjax.runtime.signals import signals_polled
 from dkjax.server.merge import Merged, merge, require_all_whole
@@ -30,6 +30,9 @@ from dkjax.train.observer import Observer
 from dkjax.train.profiling import Profiling
 from dkjax.train.provenance import provenance
 from dkjax.train.run import Finished, Run, train_run
+
+RESULTS = ("config", "test_sets", "test_all", "test_accuracy", "train", "seconds", "data", "clients")
+"""What the results of a training have at least."""
 
 RUN = "training"
 """What the observer calls the one run there is."""
@@ -90,11 +93,12 @@ def train_on_data_sets(
         "data_sets": [{"client": one.manifest.client, "id": one.manifest.id} for one in merged.data_sets],
         "test_sets": [one.identity for one in test_sets],
     }
-    finished = read_json(workdir / "results.json")
+    results_file = workdir / "results.json"
+    finished = read_results(results_file, *RESULTS)
     if broadcast_from_leader(finished is not None):
         with open_workdir(workdir, config, inputs):
             observer.run_kept(RUN, 1)
-            return finished or read_json(workdir / "results.json") or {}
+            return finished or read_results(results_file, *RESULTS) or {}
     model = _model(config, merged)
     trainer = make_trainer(config.train, model, sum(map(len, merged.data_sets)), image_shape=merged.image_shape)
     weights_of(config.train.client_weights, [upload.client for upload in merged.uploads])

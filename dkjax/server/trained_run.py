@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dkjax.errors import ConfigError, DataError
 from dkjax.models.pretrained import Format, export_params
 from dkjax.models.vit import Model, Params
-from dkjax.runtime.files import read_json, refuse_existing, whole_folder
+from dkjax.runtime.files import read_results, refuse_existing, whole_folder
 from dkjax.server.predict import predict_images
 from dkjax.train import trained_model
 from dkjax.train.trained_model import Trained
@@ -128,5 +128,6 @@ def load_trained(workdir: Path | str) -> TrainedRun:
     if runs := sorted(workdir.glob("arms/*/run-*")):
         raise DataError(f"{workdir} is a simulation, which trained several models: name one of them, such as {runs[0]}")
     trained = trained_model.load_trained(workdir)
-    found = read_json(workdir / "results.json") or read_json(workdir / "result.json") or {}
+    results = (read_results(workdir / name, "test_accuracy") for name in ("results.json", "result.json"))
+    found = next((one for one in results if one), {})
     return TrainedRun(trained, found.get("test_accuracy", {}), tuple(found.get("curve", ())))

@@ -15,7 +15,7 @@ from dkjax.dkds import EncryptedDataSet, open_data_set
 from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.input.record_pool import RecordPool
 from dkjax.models.vit import Model, Params
-from dkjax.runtime.files import read_json
+from dkjax.runtime.files import read_results
 from dkjax.server.merge import check_classes, check_shape, merge, require_all_whole
 from dkjax.server.received import receive
 from dkjax.server.run import train_in_workdir
@@ -145,7 +145,7 @@ def train(
         "params": None if params is None else hash_of_arrays(*map(np.asarray, jax.tree.leaves(params))),
     }
     workdir, server_config = Path(workdir), ServerConfig(train=config)
-    if read_json(workdir / "results.json") is not None:
+    if read_results(workdir / "results.json", "test_accuracy") is not None:
         with open_workdir(workdir, server_config, inputs):
             return load_trained(workdir)
     # What it is tested on is no source that `dkjax evaluate` could open again.

@@ -135,7 +135,7 @@ def other_shape(folder: Path) -> list[object]:
         (lambda folder: [folder, "p"], 4, "there is no trained model in"),
         (lambda folder: ["sim", "p"], 4, "name one of them, such as sim/arms/plain/run-0"),
         (lambda folder: ["sim/arms/plain", "p"], 4, "name one of them, such as sim/arms/plain/run-0"),
-        (another_version, 4, "model.json describes no model: it was not written by dkjax train"),
+        (another_version, 4, "model.json describes no model: it was not written by this version of dkjax train"),
         (damaged_model, 4, "model.json describes no model"),
         (lambda folder: ["run", "absent"], 4, "no file or folder absent"),
         (lambda folder: ["run", folder], 4, "no image in the folder"),

@@ -4,14 +4,15 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dkjax.errors import ConfigError
-from dkjax.runtime.files import LOCK, alone_in, read_json, special_file, whole_file, write_json
+from dkjax.errors import ConfigError, DataError
+from dkjax.runtime.files import LOCK, alone_in, read_json, read_results, special_file, whole_file, write_json
 
 
 def test_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,3 +140,32 @@ def test_what_would_wait_for_ever_is_named(tmp_path):
     assert special_file(tmp_path / "pipe") == special_file(tmp_path / "link") == "a named pipe"
     for path in (tmp_path / "file", tmp_path, tmp_path / "absent", Path("/dev/null"), Path("/dev/fd/0")):
         assert special_file(path) is None
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_synced(tmp_path, monkeypatch, code):
+    refused = {"folders": code}
+
+    def refuse(descriptor):
+        kind = "folders" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "files"
+        if kind in refused:
+            raise OSError(refused[kind], "refused")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with whole_file(tmp_path / "a") as unfinished:
+        unfinished.write_text("whole")
+    assert (tmp_path / "a").read_text() == "whole"
+    for refused in ({"files": code}, {"folders": errno.EIO}):  # noqa: B007 (fsync looks at it)
+        with pytest.raises(OSError, match="refused"), whole_file(tmp_path / "b") as unfinished:
+            unfinished.write_text("whole")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"b": 1}', "[" * 100_000])
+def test_damaged_results(tmp_path, text):
+    path = tmp_path / "results.json"
+    assert read_results(path, "a") is None
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"results\.json is damaged: remove it"):
+        read_results(path, "a")
+    path.write_text('{"a": 1}')
+    assert read_results(path, "a") == {"a": 1}

@@ -16,6 +16,7 @@ from dkjax.dkds import layout, open_data_set
 from dkjax.errors import ConfigError, DamagedDataSetError, DataError
 from dkjax.experiment.simulation import simulate
 from dkjax.models.pretrained import export_params, load_pretrained
+from dkjax.runtime.files import read_json, write_json
 from dkjax.server.evaluate import evaluate_workdir
 from dkjax.server.run import train_on_data_sets
 from dkjax.train.observer import Observer
@@ -116,7 +117,8 @@ def test_equals_the_simulation(tmp_path: Path) -> None:
     results = train_on_data_sets(config(), sorted((run / "uploads").iterdir()), tmp_path / "served", tests=("digits",))
     trained = load_trained(tmp_path / "served")
     shutil.copytree(run / "params", tmp_path / "as" / "params")
-    shutil.copy(tmp_path / "served" / "model.json", tmp_path / "as" / "model.json")
+    own = read_json(run / "model.json")["sha256"]
+    write_json(tmp_path / "as" / "model.json", read_json(tmp_path / "served" / "model.json") | {"sha256": own})
     assert same_params(tmp_path / "served", tmp_path / "as")
     assert trained.model.patch_size == 8
     assert results["test_accuracy"].keys() == {"digits"}
@@ -209,6 +211,14 @@ def test_damaged_data_sets_are_not_trained_on(
     with pytest.raises(DamagedDataSetError):
         train_on_data_sets(config(), given["data"], tmp_path / "run", tests=given["tests"])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_set_beside_its_whole_copy(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """Both carry one id; the copy is the test set."""
+    bad = Path(shutil.copytree(data[1], tmp_path / "bad.dkds"))
+    flip_a_byte(bad)
+    with pytest.raises(DamagedDataSetError):
+        train_on_data_sets(config(), (data[0], bad), tmp_path / "run", tests=(str(data[1]),))
 
 
 def test_pixel_by_pixel_encryption_needs_a_patch_size(tmp_path: Path) -> None:

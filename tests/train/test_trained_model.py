@@ -35,7 +35,9 @@ def test_nothing_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model": {"width": 8}}', '"\\ud800"'])
 def test_not_written_by_us(text: str, tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(text)
-    with pytest.raises(DataError, match=r"model\.json describes no model: it was not written by dkjax train"):
+    with pytest.raises(
+        DataError, match=r"model\.json describes no model: it was not written by this version of dkjax train"
+    ):
         load_trained(tmp_path)
 
 
@@ -49,4 +51,22 @@ def test_parameters_of_another_model(trained: Trained, tmp_path: Path) -> None:
     described["model"]["heads"] = 3
     (tmp_path / "model.json").write_text(json.dumps(described))
     with pytest.raises(DataError, match="describes no model: heads=3 does not divide"):
+        load_trained(tmp_path)
+
+
+@pytest.mark.parametrize("harm", ["flipped", "missing", "added"])
+def test_a_flipped_bit_is_noticed(harm: str, trained: Trained, tmp_path: Path) -> None:
+    save_trained(tmp_path, trained)
+    largest = max(
+        (path for path in (tmp_path / "params").rglob("*") if path.is_file()), key=lambda one: one.stat().st_size
+    )
+    if harm == "flipped":
+        data = bytearray(largest.read_bytes())
+        data[len(data) // 2] ^= 0x40
+        largest.write_bytes(data)
+    elif harm == "missing":
+        largest.unlink()
+    else:
+        (largest.parent / "more").write_bytes(b"1")
+    with pytest.raises(DataError, match="params are damaged: copy them again"):
         load_trained(tmp_path)
