@@ -30,7 +30,8 @@ TIMM = Names(
     scales=("ls1.gamma", "ls2.gamma"),
     encoder_norm="norm",
     head="head",
-    unused=("pre_logits.",),
+    # What was fine-tuned may have had a dropout or a layer more before the last one; the head starts from zero anyway.
+    unused=("pre_logits.", "head.fc.", *(f"head.{place}." for place in range(10))),
 )
 
 ARGUMENTS = "timm.models.VisionTransformer"

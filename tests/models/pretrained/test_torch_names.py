@@ -92,6 +92,18 @@ def test_parts_that_the_vit_does_without_are_listed(tmp_path, name):
     assert load(tmp_path / "b.safetensors")[1].unexpected == (f"vit.{name}",)
 
 
+@pytest.mark.parametrize("head", ["head.0", "head.1", "head.fc"])
+def test_heads_of_several_layers_start_from_zero(tmp_path, head):
+    rest = {name: array for name, array in TIMM.items() if not name.startswith("head.")}
+    names = [f"{head}.weight", f"{head}.bias"]
+    save_file(
+        rest | {names[0]: np.ones((7, 24), np.float32), names[1]: np.ones(7, np.float32)}, tmp_path / "a.safetensors"
+    )
+    params, report = load_pretrained(tmp_path / "a.safetensors", MODEL, SQUARE)
+    assert_same(params, PARAMS | {"head": {name: 0 * array for name, array in PARAMS["head"].items()}})
+    assert set(names) <= set(report.unexpected)
+
+
 def test_pre_logits_of_timm_take_the_head_along(tmp_path):
     save_file(TIMM | {"pre_logits.fc.weight": np.zeros((24, 24), np.float32)}, tmp_path / "a.safetensors")
     _, report = load_pretrained(tmp_path / "a.safetensors", MODEL, SQUARE)
