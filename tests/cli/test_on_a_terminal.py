@@ -69,6 +69,10 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["bench", "encrypt", "--quick", "--size", "32", "--batch", "2", "--repeats", "1"],
         ["measuring 32 px", "CPU cores", "images/s"],
     ),
+    "attack": (
+        ["attack", "run.toml", "--images", "2", "--only", "linking", "--workdir", "attacks"],
+        ["2 images", "top1_of_", "written: attacks/attacks.json"],
+    ),
     "simulate": (
         ["simulate", "run.toml", "--workdir", "sim"],
         ["40 training images of 2 clients", "plain", "fresh", "written: sim/results.json"],
@@ -98,6 +102,7 @@ PAIRS = [
     ("export", "dumb"),
     ("plan", "no colour"),
     ("doctor", "60"),
+    ("attack", "60"),
     ("simulate", "60"),
 ]
 
