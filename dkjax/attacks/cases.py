@@ -84,8 +84,7 @@ def cases_of_config(config: SimulationConfig, num_images: int) -> Iterator[Case]
     candidates = read_all(Subset(source, np.random.default_rng(0).permutation(spread)))["image"]
     plain = candidates[:num_images]
     for arm in arms:
-        own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
-        scheme = make_scheme(config.scheme.model_copy(update=own), source.image_shape)
+        scheme = make_scheme(config.scheme_of(arm), source.image_shape)
         with sending(scheme, config.keys, shared=arm.kind != "disposable") as send:
             yield Case(arm.name, scheme, send(plain), plain, candidates, send)
 

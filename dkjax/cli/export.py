@@ -54,21 +54,16 @@ def export(
 
     PATH appears when it is complete, or not at all.
     """
-    from dkjax.models.pretrained import export_params, how_to_load
-    from dkjax.runtime.files import refuse_existing, whole_folder
+    from dkjax.models.pretrained import how_to_load
+    from dkjax.runtime.files import refuse_existing
+    from dkjax.server.trained_run import export_trained
 
     out = out or folder / f"model.{to}"
     refuse_existing(out, "--out")
     trained = open_trained(folder)
-    described = (trained.model, trained.image_shape)
     kind = cast("pretrained.Format", to.value)
-    if to is Format.hf:
-        with tidying_up(), whole_folder(out, "--out") as unfinished:
-            export_params(trained.params, *described, unfinished, to=kind, class_names=trained.class_names)
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tidying_up():
-            export_params(trained.params, *described, out, to=kind)
+    with tidying_up():
+        export_trained(trained, out, kind, "--out")
     files = [path for path in out.rglob("*") if path.is_file()] if out.is_dir() else [out]
     size = sum(path.stat().st_size for path in files)
     summary = {
@@ -78,7 +73,7 @@ def export(
         "image_shape": list(trained.image_shape),
         "class_names": list(trained.class_names),
         "images": "float32[n, H, W, C], uint8 pixels / 127.5 - 1",
-        "load_with": how_to_load(out, *described, to=kind),
+        "load_with": how_to_load(out, trained.model, trained.image_shape, to=kind),
     }
     if as_json:
         typer.echo(json.dumps(summary))

@@ -461,6 +461,11 @@ class SimulationConfig(ExperimentConfig):
         """The ViT's patch size in pixels."""
         return self.model.patch_size or self.scheme.block_size
 
+    def scheme_of(self, arm: ArmConfig) -> SchemeConfig:
+        """The scheme of an arm: that of all, with the fixed positions that the arm gives itself."""
+        own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
+        return self.scheme.model_copy(update=own)
+
 
 class EncryptConfig(Section):
     """Everything `dkjax encrypt` needs to know."""

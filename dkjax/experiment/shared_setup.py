@@ -133,8 +133,7 @@ def _arm(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, 
     block_shape(image_shape, config.scheme.block_size)
     kind, scheme = arm_kind(arm.kind), None
     if kind.encrypted:
-        own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
-        scheme = make_scheme(config.scheme.model_copy(update=own), image_shape)
+        scheme = make_scheme(config.scheme_of(arm), image_shape)
     return Arm(arm.name, kind, scheme, arm.adapt_embedding)
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,23 @@ def sha256_of(path: Path) -> str:
     """Hash a file in constant memory; 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksums_of(folder: Path, leave_out: Collection[str] = ()) -> dict[str, str]:
+    """Hash every file below a folder.
+
+    Args:
+        folder: the folder.
+        leave_out: names of files directly in it that do not count.
+
+    Returns:
+        SHA-256 of each file, 64 hexadecimal digits, by its path in the folder.
+    """
+    sums = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not (path.parent == folder and path.name in leave_out):
+            sums[path.relative_to(folder).as_posix()] = sha256_of(path)
+    return sums
 
 
 def sync(path: Path) -> None:

@@ -99,14 +99,33 @@ class TrainedRun:
         name = to or path.suffix.removeprefix(".") or "hf"
         if name not in get_args(Format):
             raise ConfigError(f"{path}: say with to= which format is meant, one of {', '.join(get_args(Format))}")
-        to = cast(Format, name)
-        refuse_existing(path, "path")
-        if to != "hf":
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return export_params(self.params, self.model, self.image_shape, path, to=to)
-        with whole_folder(path, "path") as unfinished:
-            export_params(self.params, self.model, self.image_shape, unfinished, to=to, class_names=self.class_names)
-        return path
+        return export_trained(self.trained, path, cast(Format, name), "path")
+
+
+def export_trained(trained: Trained, path: Path, to: Format, option: str) -> Path:
+    """Write a trained model for another library.
+
+    Args:
+        trained: the model.
+        path: a file, or for `hf` a folder, that does not exist yet.
+        to: the format.
+        option: what chose the path, for messages.
+
+    Returns:
+        The path, which appears when it is complete, or not at all.
+
+    Raises:
+        ConfigError: the path exists, or the format has no counterpart for something in the model.
+        DataError: the path cannot be written.
+    """
+    refuse_existing(path, option)
+    described = (trained.params, trained.model, trained.image_shape)
+    if to != "hf":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return export_params(*described, path, to=to)
+    with whole_folder(path, option) as unfinished:
+        export_params(*described, unfinished, to=to, class_names=trained.class_names)
+    return path
 
 
 def load_trained(workdir: Path | str) -> TrainedRun:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from dkjax.errors import ConfigError, DataError, DkjaxError, StoppedError
-from dkjax.runtime.files import read_json, sha256_of, write_json
+from dkjax.runtime.files import checksums_of, read_json, write_json
 from dkjax.runtime.full_disk import full_disk_is_an_os_error, quiet_about_full_disk, require_room
 from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, run_on_all
 from dkjax.train.metrics import Progress
@@ -22,6 +22,7 @@ from dkjax.train.step import Metrics
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
+# Orbax's format does not detect a flipped bit in an array.
 _CHECKSUMS = "checksums.json"
 _WRITTEN_LAST = {_CHECKSUMS, "_CHECKPOINT_METADATA", "commit_success.txt"}
 """Files that Orbax adds to a checkpoint after the checksums: times and a marker, which do not affect training."""
@@ -248,7 +249,7 @@ class Checkpoints:
         """Orbax calls this when a checkpoint's files are written, before the folder gets its name."""
         if is_leader():
             for unfinished in self._folder.glob(f"{self._saving}.*"):
-                write_json(unfinished / _CHECKSUMS, _checksums(unfinished))
+                write_json(unfinished / _CHECKSUMS, checksums_of(unfinished, _WRITTEN_LAST))
 
 
 class NoCheckpoints(Checkpoints):
@@ -266,21 +267,12 @@ class NoCheckpoints(Checkpoints):
             raise StoppedError("stopped; finished runs are kept, and the same command begins this one anew")
 
 
-def _checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a checkpoint, by path; Orbax's format does not detect a flipped bit in an array."""
-    sums = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not (path.parent == folder and path.name in _WRITTEN_LAST):
-            sums[path.relative_to(folder).as_posix()] = sha256_of(path)
-    return sums
-
-
 @_damage_is_a_data_error
 def _check(folder: Path) -> None:
     expected = read_json(folder / _CHECKSUMS)
     if not isinstance(expected, dict):
         raise DataError(f"it has no {_CHECKSUMS}")
-    found = _checksums(folder)
+    found = checksums_of(folder, _WRITTEN_LAST)
     if missing := sorted(expected.keys() - found.keys()):
         raise DataError(f"{missing[0]} is missing")
     for name, checksum in found.items():

@@ -8,7 +8,7 @@ import jax
 
 from dkjax.errors import DataError, DkjaxError
 from dkjax.models.vit import Model
-from dkjax.runtime.files import read_json, sha256_of, write_json
+from dkjax.runtime.files import checksums_of, read_json, write_json
 from dkjax.runtime.processes import leader_does
 from dkjax.train.mesh import replicated, train_mesh
 from dkjax.train.params import load_params, save_params
@@ -47,7 +47,7 @@ def save_trained(folder: Path, trained: Trained) -> None:
         "image_shape": list(trained.image_shape),
         "class_names": list(trained.class_names),
     }
-    leader_does(lambda: write_json(folder / _MODEL, described | {"sha256": _checksums(folder / _PARAMS)}))
+    leader_does(lambda: write_json(folder / _MODEL, described | {"sha256": checksums_of(folder / _PARAMS)}))
 
 
 def load_trained(folder: Path) -> Trained:
@@ -81,13 +81,7 @@ def load_trained(folder: Path) -> Trained:
             raise
         reason = str(error) if isinstance(error, DkjaxError) else "it was not written by this version of dkjax train"
         raise DataError(f"{path} describes no model: {reason}") from None
-    if (folder / _PARAMS).is_dir() and _checksums(folder / _PARAMS) != checksums:
+    if (folder / _PARAMS).is_dir() and checksums_of(folder / _PARAMS) != checksums:
         raise DataError(f"the parameters in {folder / _PARAMS} are damaged: copy them again, or train again")
     params = load_params(folder / _PARAMS, like, replicated(train_mesh(jax.device_count())))
     return Trained(model, params, (height, width, channels), class_names)
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by its path there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
