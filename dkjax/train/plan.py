@@ -5,16 +5,18 @@ computed.
 """
 
 import collections
+import contextlib
 import dataclasses
 import math
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.compilation_cache import compilation_cache
 
 from dkjax.config import TrainConfig
 from dkjax.errors import ConfigError, MissingPackageError
@@ -106,6 +108,8 @@ def plan_training(
     Guarantees:
         - the program is the one that training runs (`test_plan.py::test_is_the_program_that_trains`).
         - nothing is computed (`test_plan.py::test_nothing_is_computed`).
+        - JAX's persistent compilation cache is neither read nor written
+          (`test_plan.py::test_leaves_the_compilation_cache_alone`).
     """
     trainer = make_trainer(config, model, config.batch_size, devices)
     found = list(trainer.mesh.devices.flat)
@@ -120,7 +124,8 @@ def plan_training(
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(trainer.mesh))
     started = time.perf_counter()
     try:
-        compiled = trainer.train_step.lower(state, batch, key).compile()  # type: ignore[attr-defined]
+        with _without_the_compilation_cache():
+            compiled = trainer.train_step.lower(state, batch, key).compile()  # type: ignore[attr-defined]
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -155,6 +160,19 @@ def plan_training(
         collectives=collectives_of(compiled),
         compile_seconds=seconds,
     )
+
+
+@contextlib.contextmanager
+def _without_the_compilation_cache() -> Iterator[None]:
+    """Compile anew: JAX writes a program for absent devices into its persistent cache, and warns when it reads it."""
+    enabled = jax.config.values["jax_enable_compilation_cache"]
+    try:
+        jax.config.update("jax_enable_compilation_cache", False)
+        compilation_cache.reset_cache()  # JAX asks for the setting once
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", enabled)
+        compilation_cache.reset_cache()
 
 
 def collectives_of(compiled: Any) -> dict[str, int]:

@@ -1,8 +1,11 @@
 """Plans: the numbers are those of the program that trains, and come without running anything."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from dkjax.config import TrainConfig
 from dkjax.errors import ConfigError
@@ -59,6 +62,20 @@ def test_nothing_is_computed() -> None:
     model = vit("mu", patch_size=4, num_classes=3, width=1 << 17, heads=2, mlp_dim=1 << 20)
     planned = plan_training(CONFIG, model, SHAPE, jax.devices()[:1])
     assert planned.argument_bytes > 4 * planned.parameters > 1 << 40
+
+
+def test_leaves_the_compilation_cache_alone(tmp_path: Path) -> None:
+    """JAX warns at each program for absent devices that it finds there, and compiles it again."""
+    of_the_tests = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    try:
+        plan_training(CONFIG, MODEL, SHAPE)
+        assert not list(tmp_path.iterdir())
+        jax.jit(lambda x: x + 1).lower(0).compile()  # what is compiled afterwards is kept again
+        assert list(tmp_path.iterdir())
+    finally:
+        jax.config.update("jax_compilation_cache_dir", of_the_tests)
+        compilation_cache.reset_cache()
 
 
 def test_what_does_not_fit() -> None:
