@@ -4,6 +4,7 @@ All processes of a run share the programs that they compile: the workers of pyte
 kept in a folder of the run, or, between runs, below the folder that `DKJAX_TEST_CACHE` names.
 """
 
+import gc
 import os
 import signal
 import tempfile
@@ -117,3 +118,11 @@ def quick_compilation(request: pytest.FixtureRequest, quick_environment: dict[st
         yield
     share_compiled_programs(True)
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage() -> Iterator[None]:
+    """Collect the garbage of a module at its end, and search what it keeps, such as compiled programs, no more."""
+    gc.freeze()
+    yield
+    gc.collect()

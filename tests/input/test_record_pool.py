@@ -61,7 +61,6 @@ def test_no_batch_is_overwritten(shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(1)
     chosen = [rng.integers(0, 64, 48) for _ in range(20)]
     held = []
-    gc.freeze()  # what other tests left is not searched again and again
     for indices in chosen:
         held.append(jax.device_put(pool[indices]["image"], device))
         gc.collect()
