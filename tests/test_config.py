@@ -460,6 +460,7 @@ OTHER_CHOICES = (
     ["a", "b"],
     "crop",
     "bits",
+    "sorted",
     {"file": "name"},
 )
 FIXED_BY_THE_REST = {

@@ -261,6 +261,7 @@ class ModelConfig(Section):
     patch_dropout: Fraction = 0.0
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
+    reading: Literal["values", "sorted"] = "values"
     pretrained: Annotated[Path, Field(strict=False)] | None = None
     pretrained_mean: tuple[float, ...] | None = None
     pretrained_std: tuple[PositiveFloat, ...] | None = None

@@ -51,7 +51,8 @@ def make_train_step(
         labels = batch["label"]
         images, targets = normalise(batch["image"]), jax.nn.one_hot(labels, model.num_classes)
         if config.mixup:
-            images, targets = mixup(mixup_key, images, targets, config.mixup)
+            # Values are put in order before they are averaged: of sorted images the average is sorted, too.
+            images, targets = mixup(mixup_key, model.read(images), targets, config.mixup)
         logits = model.apply(params, images, dropout_key=dropout_key)
         loss = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, config.label_smoothing)).mean()
         return loss, (logits.argmax(-1) == labels).mean()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from dkjax.cipher import encrypt, schemes
 from dkjax.errors import ArgumentError, ConfigError
 from dkjax.models.vit import VARIANTS, Model, vit
 
@@ -176,6 +177,58 @@ def test_without_positions_the_order_of_blocks_is_invisible():
     positions["pos_embedding"] = np.zeros_like(positions["pos_embedding"])
     blocks_turned = np.roll(images, 4, axis=2)
     np.testing.assert_allclose(apply(model, params, blocks_turned), apply(model, params, images), atol=1e-5)
+
+
+def shuffled_inside_patches(images):
+    n, height, width, channels = images.shape
+    patches = images.reshape(n, height // 4, 4, width // 4, 4, channels).transpose(0, 1, 3, 2, 4, 5)
+    values = np.random.default_rng(1).permuted(patches.reshape(-1, 16 * channels), axis=1)
+    return values.reshape(patches.shape).transpose(0, 1, 3, 2, 4, 5).reshape(images.shape)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_sorted_reading_does_not_see_the_order_inside_patches(dtype):
+    model, params, images = make(reading="sorted", dtype=dtype)
+    shuffled = shuffled_inside_patches(images)
+    assert (shuffled != images).mean() > 0.9
+    logits = apply(model, params, images)
+    np.testing.assert_array_equal(apply(model, params, shuffled), logits)
+    # The patches stay where they are, and one value changes them.
+    raw = dataclasses.replace(model, reading="values")
+    assert np.abs(apply(raw, params, shuffled) - apply(raw, params, images)).max() > 1e-2
+    changed = images.copy()
+    changed[:, 0, 0, 0] += 1
+    assert np.abs(apply(model, params, changed) - logits).max() > 1e-3
+    assert np.abs(apply(model, params, images[:, ::-1]) - logits).max() > 1e-3
+
+
+def test_sorted_reading_is_of_sorted_values():
+    model, params, images = make(reading="sorted")
+    read = np.asarray(model.read(images))
+    for row, column in itertools.product((0, 4), (0, 4, 8)):
+        block = np.s_[:, row : row + 4, column : column + 4]
+        np.testing.assert_array_equal(read[block].reshape(6, -1), np.sort(images[block].reshape(6, -1), axis=1))
+    raw = dataclasses.replace(model, reading="values")
+    np.testing.assert_array_equal(apply(raw, params, read), apply(model, params, images))
+    assert raw.read(images) is images
+
+
+def test_sorted_reading_of_encrypted_images_is_that_of_plain_ones():
+    model, params, _ = make(reading="sorted")
+    images = np.random.default_rng(2).integers(0, 256, (6, *SHAPE), dtype=np.uint8)
+    image_keys = jax.random.split(jax.random.key(3, impl="threefry2x32"), 6)
+
+    def logits(images):
+        return apply(model, params, np.asarray(images, np.float32) / 127.5 - 1)
+
+    for scheme in (
+        schemes.disposable(4, fixed_blocks=6),
+        schemes.disposable(4, fixed_blocks=6, pixel_order="block"),
+        schemes.sorted_blocks(4, fixed_blocks=6),
+    ):
+        encrypted = encrypt(scheme, image_keys, images)
+        assert not np.array_equal(encrypted, images)
+        np.testing.assert_array_equal(logits(encrypted), logits(images))
 
 
 def test_exact_and_tanh_gelu_differ_slightly():

@@ -131,6 +131,26 @@ def test_mixup_trains_on_mixed_pairs(params: Params) -> None:
     assert not np.allclose(plain["head"]["kernel"], mixed["head"]["kernel"], atol=1e-3)
 
 
+def test_mixup_of_a_sorted_reading_mixes_sorted_values(params: Params) -> None:
+    """Images whose values changed places inside their patches, each in its own way, train alike."""
+    model = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=16, reading="sorted")
+    images = batch()["image"]
+    n, height, width, channels = images.shape
+    patches = images.reshape(n, height // 4, 4, width // 4, 4, channels).transpose(0, 1, 3, 2, 4, 5)
+    mixed_up = np.random.default_rng(3).permuted(patches.reshape(-1, 16 * channels), axis=1).reshape(patches.shape)
+    shuffled = batch() | {"image": mixed_up.transpose(0, 1, 3, 2, 4, 5).reshape(images.shape)}
+    assert (shuffled["image"] != images).any()
+    mesh, tx = train_mesh(len(images)), optax.sgd(1.0)
+    train_step = make_train_step(model, tx, CONFIG.model_copy(update={"mixup": 0.5}), mesh)
+    found = [
+        jax.device_get(
+            train_step(initial_state(params, tx, mesh), jax.device_put(each, batch_sharding(mesh)), PRNG_KEY)
+        )
+        for each in (batch(), shuffled)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *found)
+
+
 class ByMean:
     """Names an image by its mean: dark, medium or bright."""
 

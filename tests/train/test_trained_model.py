@@ -11,7 +11,7 @@ from dkjax.errors import DataError
 from dkjax.models.vit import vit
 from dkjax.train.trained_model import Trained, load_trained, save_trained
 
-MODEL = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=8, pool="mean", dropout=0.1)
+MODEL = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=8, pool="mean", dropout=0.1, reading="sorted")
 
 
 @pytest.fixture(scope="module")

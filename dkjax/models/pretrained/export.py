@@ -70,6 +70,11 @@ def export_params(
     path = Path(path)
     if to not in FORMATS:
         raise ConfigError(f"to={to!r} is not one of {', '.join(FORMATS)}")
+    if model.reading != "values" and to != "stablehlo":
+        raise ConfigError(
+            f"reading={model.reading!r} has no counterpart in other libraries, whose networks do not sort the values "
+            'of a patch: export to "stablehlo", which holds the whole computation'
+        )
     arrays = _flat(params, model, image_shape)
     if to == "hf":
         _write_folder(path, arrays, hugging_face_configs(model, image_shape, class_names), model.depth)

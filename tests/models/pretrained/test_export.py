@@ -94,9 +94,9 @@ def test_folder_for_transformers(tmp_path):
 
 
 @pytest.mark.parametrize("pool", ["token", "mean"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_stablehlo_gives_the_same_logits(tmp_path, pool, dtype):
-    model = small(pool=pool, dtype=dtype)
+@pytest.mark.parametrize(("dtype", "reading"), [("float32", "values"), ("bfloat16", "values"), ("float32", "sorted")])
+def test_stablehlo_gives_the_same_logits(tmp_path, pool, dtype, reading):
+    model = small(pool=pool, dtype=dtype, reading=reading)
     params = random_params(model, IMAGE)
     path = export_params(params, model, IMAGE, tmp_path / "a.stablehlo", to="stablehlo")
     exported = jax.export.deserialize(bytearray(path.read_bytes()))
@@ -143,6 +143,9 @@ def test_files_appear_whole_or_not_at_all(tmp_path, to, monkeypatch):
     [
         ({"pool": "mean"}, {"to": "hf"}, "pool='mean' has no counterpart in ViTForImageClassification"),
         ({"layer_norm_epsilon": 1e-5}, {"to": "safetensors"}, "layer_norm_epsilon=1e-05 has no counterpart in timm's"),
+        ({"reading": "sorted"}, {"to": "npz"}, "reading='sorted' has no counterpart in other libraries"),
+        ({"reading": "sorted"}, {"to": "safetensors"}, "reading='sorted' has no counterpart"),
+        ({"reading": "sorted"}, {"to": "hf"}, "reading='sorted' has no counterpart"),
         ({}, {"to": "onnx"}, "to='onnx' is not one of npz, safetensors, hf, stablehlo"),
         ({}, {"to": "hf", "class_names": ["a"]}, "1 class names for num_classes=5"),
     ],
