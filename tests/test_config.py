@@ -251,7 +251,25 @@ def test_what_is_missing_is_named():
         (["arms.0.name=plain" + "x" * 60], "arms.0.name: "),
         (["arms.2.name=disposable-0", "arms.2.adapt_embedding=false"], "two arms are named 'disposable-0'"),
         (["arms.1.adapt_embedding=true"], "it exists for shared_key arms alone"),
-        (["arms.0.fixed_blocks=0"], "plain images are not encrypted"),
+        (["arms.0.fixed_blocks=0"], "fixed_blocks in arm 'plain': plain images are not encrypted"),
+        (["arms.0.scheme=qi"], "scheme in arm 'plain': plain images are not encrypted"),
+        (["arms.1.scheme=sortd_blocks"], "sortd_blocks"),
+        (
+            ["arms.1.scheme=sorted_blocks", "arms.1.fixed_pixels=3"],
+            "fixed_pixels in arm 'disposable-0': the scheme sorted_blocks leaves no pixels",
+        ),
+        (
+            ["arms.1.scheme=sorted_blocks", "arms.1.pixel_order=block"],
+            "pixel_order in arm 'disposable-0': the scheme sorted_blocks has none",
+        ),
+        (
+            ["arms.1.reading=sorted", "model.patch_size=4"],
+            "model.patch_size=4 must be a multiple of scheme.block_size=8",
+        ),
+        (
+            ["arms.2.adapt_embedding=true", "arms.2.reading=sorted"],
+            "adapt_embedding in arm 'shared_key': a sorted reading",
+        ),
         (["arms.0.fixed_pixels=10%"], "plain images are not encrypted"),
         (["arms=[]"], "arms: expected at least 1 item"),
         (["arms.0.kind=fedavg"], "the arm 'plain' has the kind 'fedavg', which is not one of plain, disposable"),
@@ -260,6 +278,24 @@ def test_what_is_missing_is_named():
 )
 def test_arms(load, overrides, message):
     assert re.search(message, refused(load, *overrides))
+
+
+def test_an_arm_has_a_scheme_and_a_reading_of_its_own(load):
+    config = load("arms.1.scheme=sorted_blocks", "arms.1.reading=sorted", "arms.2.adapt_embedding=false")
+    plain, sorted_blocks, shared_key = config.arms
+    assert config.scheme_of(sorted_blocks).model_dump() == {
+        "name": "sorted_blocks",
+        "block_size": 8,
+        "fixed_blocks": 0,
+        "fixed_pixels": 0,
+    }
+    assert config.scheme_of(shared_key) == config.scheme
+    assert [config.reading_of(arm) for arm in config.arms] == ["values", "sorted", "values"]
+    own_order = load("arms.1.pixel_order=block")
+    scheme = own_order.scheme_of(own_order.arms[1])
+    assert (scheme.name, scheme.fixed_pixels, scheme.own) == ("disposable", "75%", {"pixel_order": "block"})
+    everything_sorted = load("model.reading=sorted", "arms.0.reading=values", "arms.2.adapt_embedding=false")
+    assert [everything_sorted.reading_of(arm) for arm in everything_sorted.arms] == ["values", "sorted", "sorted"]
 
 
 @pytest.mark.parametrize(
@@ -461,12 +497,15 @@ OTHER_CHOICES = (
     "crop",
     "bits",
     "sorted",
+    "image",
     {"file": "name"},
 )
 FIXED_BY_THE_REST = {
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size
-    *(("arms", 0, name) for name in ("fixed_blocks", "fixed_pixels", "adapt_embedding")),
+    ("model", "reading"),  # ... and an order of values
+    *(("arms", 0, name) for name in ("scheme", "fixed_blocks", "fixed_pixels", "pixel_order", "adapt_embedding")),
     ("arms", 1, "adapt_embedding"),
+    ("arms", 2, "reading"),
     ("arms", 2, "kind"),  # an adapted arm is of the one kind that can be adapted
 }
 

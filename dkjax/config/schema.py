@@ -176,7 +176,7 @@ class KeysConfig(Section):
 
 
 class SchemeConfig(Section):
-    """`[scheme]`: the encryption; an arm may override the fixed positions.
+    """`[scheme]`: the encryption; an arm may override it, the block size aside.
 
     A user's own scheme may have further keys: what its function takes.
     """
@@ -367,13 +367,26 @@ def _arms() -> Any:
 
 
 class ArmConfig(Section):
-    """`[[arms]]`: one line of the comparison. Unless its kind is given, it is what the name begins with."""
+    """`[[arms]]`: one line of the comparison. Unless its kind is given, it is what the name begins with.
+
+    What an arm does not set is that of `[scheme]` and `[model]`; a scheme of another name begins with its defaults.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
     kind: str = ""
+    scheme: str | None = None
     fixed_blocks: FixedCount | None = None
     fixed_pixels: FixedCount | None = None
+    pixel_order: Literal["image", "block"] | None = None
+    reading: Literal["values", "sorted"] | None = None
     adapt_embedding: bool = False
+
+    @pydantic.field_validator("scheme")
+    @classmethod
+    def _is_registered(cls, name: str | None) -> str | None:
+        if name is not None:
+            _registered(name)
+        return name
 
     @pydantic.field_validator("fixed_blocks", "fixed_pixels")
     @classmethod
@@ -399,10 +412,15 @@ class ArmConfig(Section):
                 f"adapt_embedding in arm {self.name!r}: it exists for shared_key arms alone, "
                 "since no single embedding undoes more than one key"
             )
-        fixed = (self.fixed_blocks, self.fixed_pixels) != (None, None)
-        if fixed and not _arms().arm_kind(self.kind).encrypted:
-            raise ValueError(f"fixed_blocks and fixed_pixels in arm {self.name!r}: plain images are not encrypted")
+        if self.own_scheme and not _arms().arm_kind(self.kind).encrypted:
+            raise ValueError(f"{' and '.join(self.own_scheme)} in arm {self.name!r}: plain images are not encrypted")
         return self
+
+    @property
+    def own_scheme(self) -> dict[str, Any]:
+        """What this arm sets of its scheme itself."""
+        names = ("scheme", "fixed_blocks", "fixed_pixels", "pixel_order")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 class ExperimentConfig(Section):
@@ -439,21 +457,28 @@ class SimulationConfig(ExperimentConfig):
     @pydantic.model_validator(mode="after")
     def _arms_fit_the_scheme(self) -> "SimulationConfig":
         for arm in self.arms:
-            for key in ("fixed_blocks", "fixed_pixels"):
-                if getattr(arm, key) is not None:
-                    _check_restricted(self.scheme.name, key, f"{key} in arm {arm.name!r}")
+            scheme, where = self.scheme_of(arm), f"in arm {arm.name!r}"
+            if self.reading_of(arm) == "sorted" and self.patch_size % scheme.block_size:
+                raise ValueError(
+                    f"reading {where}: model.patch_size={self.patch_size} must be a multiple of "
+                    f"scheme.block_size={scheme.block_size}, as patches that cut a block see different values of it"
+                )
             if not arm.adapt_embedding:
                 continue
-            if not _registered(self.scheme.name).adaptable or self.scheme.own.get("pixel_order") == "block":
+            if self.reading_of(arm) == "sorted":
                 raise ValueError(
-                    f"adapt_embedding in arm {arm.name!r}: an embedding can take in permutations alone, so the scheme "
-                    f"must be one of {', '.join(_schemes('adaptable'))} with one order of values for all blocks, got "
-                    f"{self.scheme.name}"
+                    f"adapt_embedding {where}: a sorted reading has no order that an embedding could adapt to"
                 )
-            if self.patch_size != self.scheme.block_size:
+            if not _registered(scheme.name).adaptable or scheme.own.get("pixel_order") == "block":
                 raise ValueError(
-                    f"adapt_embedding in arm {arm.name!r}: model.patch_size={self.patch_size} must be "
-                    f"scheme.block_size={self.scheme.block_size}"
+                    f"adapt_embedding {where}: an embedding can take in permutations alone, so the scheme "
+                    f"must be one of {', '.join(_schemes('adaptable'))} with one order of values for all blocks, got "
+                    f"{scheme.name}"
+                )
+            if self.patch_size != scheme.block_size:
+                raise ValueError(
+                    f"adapt_embedding {where}: model.patch_size={self.patch_size} must be "
+                    f"scheme.block_size={scheme.block_size}"
                 )
         return self
 
@@ -463,9 +488,24 @@ class SimulationConfig(ExperimentConfig):
         return self.model.patch_size or self.scheme.block_size
 
     def scheme_of(self, arm: ArmConfig) -> SchemeConfig:
-        """The scheme of an arm: that of all, with the fixed positions that the arm gives itself."""
-        own = {key: getattr(arm, key) for key in ("fixed_blocks", "fixed_pixels") if getattr(arm, key) is not None}
-        return self.scheme.model_copy(update=own)
+        """The scheme of an arm: that of all, with what the arm sets itself.
+
+        Raises:
+            ValueError: it does not take what the arm sets.
+        """
+        own = arm.own_scheme
+        name = own.pop("scheme", self.scheme.name)
+        for key in ("fixed_blocks", "fixed_pixels"):
+            if key in own:
+                _check_restricted(name, key, f"{key} in arm {arm.name!r}")
+        if "pixel_order" in own and "pixel_order" not in _registered(name).parameters:
+            raise ValueError(f"pixel_order in arm {arm.name!r}: the scheme {name} has none")
+        shared = self.scheme.model_dump() if name == self.scheme.name else {"block_size": self.scheme.block_size}
+        return SchemeConfig(**shared | {"name": name} | own)
+
+    def reading_of(self, arm: ArmConfig) -> Literal["values", "sorted"]:
+        """How the model reads patches in an arm."""
+        return arm.reading or self.model.reading
 
 
 class EncryptConfig(Section):

@@ -17,13 +17,12 @@ from dkjax.errors import ArgumentError, ConfigError
 from dkjax.experiment.arms.kind import Arm
 from dkjax.experiment.arms.registry import arm_kind
 from dkjax.experiment.shared_setup import SharedSetup, deal_out
-from dkjax.experiment.simulation import Experiment, check_processes
+from dkjax.experiment.simulation import Experiment, check_processes, make_trainers
 from dkjax.models.vit import Model, vit
 from dkjax.runtime.processes import is_leader
 from dkjax.server.workdir import open_workdir
 from dkjax.sources import ArraySource, Source, Subset, stratified_split
 from dkjax.sources.open import Split, open_configured
-from dkjax.train.loop import make_trainer
 from dkjax.train.observer import Observer
 from dkjax.train.provenance import hash_of_arrays, hash_of_optimizer
 
@@ -40,6 +39,7 @@ def arm(
     *,
     name: str | None = None,
     adapt_embedding: bool = False,
+    reading: Literal["values", "sorted"] | None = None,
 ) -> Arm:
     """Describe one line of a comparison.
 
@@ -48,10 +48,11 @@ def arm(
         kind: who shares a key, as `[[arms]] kind` of a configuration.
         name: of the line; the kind by default, with the scheme's name where that is another.
         adapt_embedding: start from embeddings permuted by the key; for `shared_key` alone.
+        reading: how the model reads patches; that of the model by default.
 
     Raises:
         ConfigError: there is no such kind, or it cannot be adapted.
-        ArgumentError: the kind does not encrypt.
+        ArgumentError: the kind does not encrypt, or cannot be adapted to with this reading.
 
     Example:
         >>> from dkjax.cipher import schemes
@@ -64,7 +65,7 @@ def arm(
     if adapt_embedding and not found.adaptable:
         raise ConfigError(f"an arm of kind {kind} cannot be adapted: no single embedding undoes more than one key")
     label = kind if scheme.name in ("disposable", kind) else f"{kind}-{scheme.name}"
-    return Arm(name or label, found, scheme, adapt_embedding)
+    return Arm(name or label, found, scheme, adapt_embedding, reading)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,13 +159,17 @@ def compare(
     model = model or vit("Ti", patch_size=schemes[0].block_size if schemes else 16, num_classes=len(setup.class_names))
     if model.num_classes != len(setup.class_names):
         raise ConfigError(f"there are {len(setup.class_names)} classes, and the model has {model.num_classes}")
-    trainer = make_trainer(config.train, model, setup.num_records, image_shape=setup.image_shape, tx=optimizer)
-    experiment = Experiment(config, setup, trainer, observer=observer)
+    trainers = make_trainers(config, setup, model, optimizer)
+    experiment = Experiment(config, setup, trainers, observer=observer)
     with contextlib.ExitStack() as stack:
         if workdir is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dkjax-compare-")))
         else:
-            held = _inputs(setup, model, None if optimizer is None else hash_of_optimizer(trainer, setup.image_shape))
+            held = _inputs(
+                setup,
+                model,
+                None if optimizer is None else hash_of_optimizer(trainers[arms[0].reading], setup.image_shape),
+            )
             folder = stack.enter_context(open_workdir(Path(workdir), config, held))
         return Comparison(tuple(experiment.run_arms(folder)))
 
@@ -204,7 +209,7 @@ def _inputs(setup: SharedSetup, model: Model, optimizer: str | None) -> dict[str
     """What tells this comparison from others of the same settings."""
     everything = [client.records for client in setup.clients] + [setup.test]
     return {
-        "arms": [[one.name, one.kind.name, repr(one.scheme), one.adapt_embedding] for one in setup.arms],
+        "arms": [[one.name, one.kind.name, repr(one.scheme), one.adapt_embedding, one.reading] for one in setup.arms],
         "model": dataclasses.asdict(model),
         "optimizer": optimizer,
         "data": hash_of_arrays(*(records[key] for records in everything for key in ("image", "label"))),

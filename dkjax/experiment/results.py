@@ -6,18 +6,21 @@ from typing import Any
 import numpy as np
 
 from dkjax.cipher import Scheme, key_space_bits
-from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
+from dkjax.cipher.transforms import BlockScrambling, BlockwisePixelPermutation, PixelPermutation, SortedValues
 from dkjax.experiment.arms.kind import Arm
 from dkjax.experiment.shared_setup import SharedSetup
 
 
-def arm_summary(arm: Arm, image_shape: tuple[int, int, int], prng: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def arm_summary(
+    arm: Arm, image_shape: tuple[int, int, int], prng: str, reading: str, runs: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Say what came of an arm, over its runs.
 
     Args:
         arm: which arm.
         image_shape: `(H, W, C)`.
         prng: of the keys.
+        reading: how the model reads patches in this arm.
         runs: what each run wrote to its `result.json`.
 
     Returns:
@@ -30,7 +33,9 @@ def arm_summary(arm: Arm, image_shape: tuple[int, int, int], prng: str, runs: li
         "name": arm.name,
         "scheme": None if scheme is None else scheme.name,
         "fixed_blocks": None if scheme is None else _fixed(scheme, BlockScrambling),
-        "fixed_pixels": None if scheme is None else _fixed(scheme, PixelPermutation),
+        "fixed_pixels": None if scheme is None else _fixed(scheme, PixelPermutation, BlockwisePixelPermutation),
+        "pixel_order": None if scheme is None else _pixel_order(scheme),
+        "reading": reading,
         "keys": arm.kind.key_sharing,
         "adapt_embedding": arm.adapt_embedding,
         "key_space_bits": None if scheme is None else key_space_bits(scheme, image_shape, prng=prng),
@@ -43,9 +48,15 @@ def arm_summary(arm: Arm, image_shape: tuple[int, int, int], prng: str, runs: li
     }
 
 
-def _fixed(scheme: Scheme, kind: type[BlockScrambling] | type[PixelPermutation]) -> int | None:
-    """Say how many positions a scheme's transform of that kind leaves at their place."""
-    return next((step.fixed for step in scheme.transforms if isinstance(step, kind)), None)
+def _fixed(scheme: Scheme, *kinds: type[BlockScrambling | PixelPermutation | BlockwisePixelPermutation]) -> int | None:
+    """Say how many positions a scheme's transform of these kinds leaves at their place."""
+    return next((step.fixed for step in scheme.transforms if isinstance(step, kinds)), None)
+
+
+def _pixel_order(scheme: Scheme) -> str | None:
+    """Say whether the values of an image's blocks have one order, or each block one of its own."""
+    orders = {PixelPermutation: "image", BlockwisePixelPermutation: "block", SortedValues: "sorted"}
+    return next((orders[type(step)] for step in scheme.transforms if type(step) in orders), None)
 
 
 def _spread(values: list[float]) -> dict[str, Any]:

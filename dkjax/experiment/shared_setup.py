@@ -134,7 +134,7 @@ def _arm(config: SimulationConfig, arm: ArmConfig, image_shape: tuple[int, int, 
     kind, scheme = arm_kind(arm.kind), None
     if kind.encrypted:
         scheme = make_scheme(config.scheme_of(arm), image_shape)
-    return Arm(arm.name, kind, scheme, arm.adapt_embedding)
+    return Arm(arm.name, kind, scheme, arm.adapt_embedding, config.reading_of(arm))
 
 
 def _check_patches(config: SimulationConfig, image_shape: tuple[int, int, int]) -> None:

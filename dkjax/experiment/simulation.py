@@ -5,11 +5,12 @@ import dataclasses
 import functools
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import optax
 
 from dkjax.cipher import Scheme
 from dkjax.client.from_config import make_ratchet
@@ -24,7 +25,7 @@ from dkjax.experiment.shared_setup import SharedSetup, encrypts_on_devices, prep
 from dkjax.experiment.upload_training import train_on_rounds
 from dkjax.input.device_resident import LazyEncrypted
 from dkjax.models.from_config import load_start
-from dkjax.models.vit import Params, vit
+from dkjax.models.vit import Model, Params, vit
 from dkjax.runtime.files import read_results, write_json
 from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, synced_stop, translate_lost_peer
 from dkjax.runtime.signals import signals_polled
@@ -90,11 +91,11 @@ def simulate(
     setup = prepare(config, observer)
     model = vit(num_classes=len(setup.class_names), patch_size=config.patch_size, **config.model.settings())
     pretrained, notes = load_start(config.model, model, setup.image_shape)
-    trainer = make_trainer(config.train, model, setup.num_records, image_shape=setup.image_shape)
+    trainers = make_trainers(config, setup, model)
     notes += notes_on_keys(config, [arm.kind for arm in config.arms])
     for note in notes:
         observer.note(note)
-    experiment = Experiment(config, setup, trainer, pretrained, observer, profiling)
+    experiment = Experiment(config, setup, trainers, pretrained, observer, profiling)
     with open_workdir(workdir, config):
         arms = experiment.run_arms(workdir)
         results = {"arms": arms, "data": data_summary(setup), "notes": notes, **provenance(config)}
@@ -109,7 +110,7 @@ class Experiment:
     Attributes:
         config: rounds, keys, training and where uploads are kept.
         setup: the clients, the test images and the arms.
-        trainer: the compiled steps.
+        trainers: the compiled steps for the reading of every arm.
         pretrained: parameters that every run starts from; None to draw them.
         observer: told what happens.
         profiling: what is recorded of each run beside its metrics.
@@ -117,7 +118,7 @@ class Experiment:
 
     config: ExperimentConfig
     setup: SharedSetup
-    trainer: Trainer
+    trainers: Mapping[str | None, Trainer]
     pretrained: Params | None = None
     observer: Observer = dataclasses.field(default_factory=Observer)
     profiling: Profiling = dataclasses.field(default_factory=Profiling)
@@ -140,7 +141,8 @@ class Experiment:
             stop_asked, arms = synced_stop(asked), []
             for arm in self.setup.arms:
                 runs = [self._run_or_keep(arm, run, workdir, stop_asked) for run in range(self.config.train.runs)]
-                arms.append(arm_summary(arm, self.setup.image_shape, self.config.keys.prng, runs))
+                reading = self.trainers[arm.reading].model.reading
+                arms.append(arm_summary(arm, self.setup.image_shape, self.config.keys.prng, reading, runs))
         return arms
 
     def _run_or_keep(self, arm: Arm, run: int, workdir: Path, stop_asked: Callable[[], bool]) -> dict[str, Any]:
@@ -149,7 +151,7 @@ class Experiment:
             result = read_results(folder / "result.json", *_RESULT) or {}
             self.observer.run_kept(arm.name, run + 1)
             return result
-        self.observer.run_started(arm.name, run + 1, self.config.train.runs, self.trainer.total_steps)
+        self.observer.run_started(arm.name, run + 1, self.config.train.runs, self.trainers[arm.reading].total_steps)
         folder.mkdir(parents=True, exist_ok=True)
         result = self._run(arm, run, folder, stop_asked)
         leader_does(functools.partial(_keep_result, folder, result))
@@ -174,7 +176,7 @@ class Experiment:
                 upload=self._uploader(arm, run, folder, stop_asked, encrypt_view),
                 encrypt_view=encrypt_view,
                 run=Run(
-                    trainer=self.trainer,
+                    trainer=self.trainers[arm.reading],
                     seed=seed,
                     image_shape=self.setup.image_shape,
                     class_names=self.setup.class_names,
@@ -249,6 +251,24 @@ def _keep_result(folder: Path, result: dict[str, Any]) -> None:
     """Write what came of a run; what it would have gone on from is not needed any more."""
     write_json(folder / "result.json", result)
     shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
+
+
+def make_trainers(
+    config: ExperimentConfig, setup: SharedSetup, model: Model, tx: optax.GradientTransformation | None = None
+) -> dict[str | None, Trainer]:
+    """Make the compiled steps for every reading that an arm has; those of the model's own reading are one."""
+    readings = {arm.reading: arm.reading or model.reading for arm in setup.arms}
+    made = {
+        reading: make_trainer(
+            config.train,
+            dataclasses.replace(model, reading=reading),
+            setup.num_records,
+            image_shape=setup.image_shape,
+            tx=tx,
+        )
+        for reading in set(readings.values())
+    }
+    return {asked: made[reading] for asked, reading in readings.items()}
 
 
 def check_processes(config: ExperimentConfig) -> None:

@@ -186,6 +186,11 @@ def _model(config: ServerConfig, merged: Merged) -> Model:
     patch_size = config.model.patch_size or merged.block_size
     if patch_size == 1:
         raise ConfigError("the images were encrypted pixel by pixel: set model.patch_size, such as 16, for the ViT")
+    if config.model.reading == "sorted" and patch_size % merged.block_size:
+        raise ConfigError(
+            f"model.reading=sorted: model.patch_size={patch_size} must be a multiple of the data sets' block size, "
+            f"{merged.block_size}, as patches that cut a block see different values of it"
+        )
     settings = config.model.settings() | {"patch_size": patch_size}
     return vit(num_classes=len(merged.class_names), **settings)
 

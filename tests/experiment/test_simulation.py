@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from key_search import found_keys, spellings, watched_keys
 
+from dkjax.cipher.blocks import to_blocks
 from dkjax.config import SimulationConfig, TrainConfig, config_hash, parse_config, resolved
 from dkjax.errors import ArgumentError, ConfigError
 from dkjax.experiment import simulation
@@ -310,6 +311,33 @@ def test_another_scheme(name: str, tmp_path: Path) -> None:
         with np.load(tmp_path / "arms" / arm["name"] / "run-0" / "seen.npz") as samples:
             assert samples["seen"].dtype == np.uint8
             assert not np.array_equal(samples["plain"], samples["seen"])
+
+
+def test_arms_differ_in_scheme_and_reading(tmp_path: Path) -> None:
+    """An order of its own in every block, read sorted, is what `sorted_blocks` leaves, and its images are these."""
+    tree = resolved(config(("plain",), train={"epochs": 1, "runs": 1}))
+    tree["arms"] = [
+        {"name": "plain-sorted", "reading": "sorted"},
+        {"name": "disposable"},
+        {"name": "disposable-own-order", "fixed_blocks": 0, "pixel_order": "block", "reading": "sorted"},
+        {"name": "disposable-sorted", "scheme": "sorted_blocks", "reading": "sorted"},
+    ]
+    arms = {arm["name"]: arm for arm in simulate(parse_config(tree), tmp_path)["arms"]}
+    shown = {
+        name: (arm["scheme"], arm["pixel_order"], arm["fixed_pixels"], arm["reading"]) for name, arm in arms.items()
+    }
+    assert shown == {
+        "plain-sorted": (None, None, None, "sorted"),
+        "disposable": ("disposable", "image", 0, "values"),
+        "disposable-own-order": ("disposable", "block", 0, "sorted"),
+        "disposable-sorted": ("sorted_blocks", "sorted", None, "sorted"),
+    }
+    own_order, sorted_blocks = arms["disposable-own-order"], arms["disposable-sorted"]
+    for name in ("test_accuracy", "curves"):
+        assert own_order[name] == sorted_blocks[name] != arms["disposable"][name]
+    with np.load(tmp_path / "arms/disposable-sorted/run-0/seen.npz") as samples:
+        blocks = to_blocks(samples["seen"][0], tree["scheme"]["block_size"])
+        assert np.array_equal(blocks, np.sort(blocks, axis=1))
 
 
 def test_patches_that_do_not_fit(tmp_path: Path) -> None:

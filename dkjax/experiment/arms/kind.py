@@ -140,17 +140,24 @@ class Arm:
         kind: what is done.
         scheme: the encryption; None where the kind does not encrypt.
         adapt_embedding: whether the key is folded into the parameters that training starts from.
+        reading: how the model reads patches (`dkjax.models.vit.Model.reading`); None for the comparison's own.
 
     Raises:
-        ArgumentError: a kind that encrypts has no scheme, or another has one.
+        ArgumentError: a kind that encrypts has no scheme, or another has one; or an embedding is to adapt to an order
+            that a sorted reading does not have.
     """
 
     name: str
     kind: ArmKind
     scheme: Scheme | None = None
     adapt_embedding: bool = False
+    reading: Literal["values", "sorted"] | None = None
 
     def __post_init__(self) -> None:
+        if self.adapt_embedding and self.reading == "sorted":
+            raise ArgumentError(
+                f"the arm {self.name!r}: a sorted reading has no order that an embedding could adapt to"
+            )
         if self.kind.encrypted != (self.scheme is not None):
             needs = "needs a scheme" if self.kind.encrypted else "does not encrypt: leave its scheme out"
             raise ArgumentError(f"the arm {self.name!r} of kind {self.kind.name} {needs}")
