@@ -282,7 +282,7 @@ def test_arms(load, overrides, message):
 
 def test_an_arm_has_a_scheme_and_a_reading_of_its_own(load):
     config = load("arms.1.scheme=sorted_blocks", "arms.1.reading=sorted", "arms.2.adapt_embedding=false")
-    plain, sorted_blocks, shared_key = config.arms
+    _, sorted_blocks, shared_key = config.arms
     assert config.scheme_of(sorted_blocks).model_dump() == {
         "name": "sorted_blocks",
         "block_size": 8,
