@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.fft
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dkjax.cipher import encrypt, schemes
@@ -203,14 +204,25 @@ def test_sorted_reading_does_not_see_the_order_inside_patches(dtype):
 
 
 def test_sorted_reading_is_of_sorted_values():
-    model, params, images = make(reading="sorted")
+    model, _, images = make(reading="sorted")
     read = np.asarray(model.read(images))
     for row, column in itertools.product((0, 4), (0, 4, 8)):
         block = np.s_[:, row : row + 4, column : column + 4]
         np.testing.assert_array_equal(read[block].reshape(6, -1), np.sort(images[block].reshape(6, -1), axis=1))
+    assert dataclasses.replace(model, reading="values").read(images) is images
+
+
+def test_sorted_reading_embeds_the_cosine_transform():
+    """The transform by SciPy, coefficient k times the square root of 1 + k, embedded as values are."""
+    model, params, images = make(reading="sorted")
     raw = dataclasses.replace(model, reading="values")
-    np.testing.assert_array_equal(apply(raw, params, read), apply(model, params, images))
-    assert raw.read(images) is images
+    n, height, width, channels = images.shape
+    patches = model.read(images).reshape(n, height // 4, 4, width // 4, 4, channels).transpose(0, 1, 3, 2, 4, 5)
+    values = patches.reshape(-1, 16 * channels)
+    coefficients = scipy.fft.dct(values, axis=1, norm="ortho") * np.sqrt(1 + np.arange(16 * channels))
+    as_image = coefficients.reshape(patches.shape).transpose(0, 1, 3, 2, 4, 5).reshape(images.shape)
+    expected = apply(raw, params, as_image.astype(np.float32))
+    np.testing.assert_allclose(apply(model, params, images), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_sorted_reading_of_encrypted_images_is_that_of_plain_ones():
