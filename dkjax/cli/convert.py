@@ -24,6 +24,7 @@ class Format(enum.StrEnum):
     tfds = enum.auto()
     parquet = enum.auto()
     png = enum.auto()
+    packed = enum.auto()
 
 
 @for_people
@@ -36,7 +37,7 @@ def convert(
         Format,
         typer.Option(
             help="tfds: ArrayRecord files for TensorFlow Datasets; parquet: for Hugging Face datasets; "
-            "png: a folder of class folders; dkds: back."
+            "png: a folder of class folders; packed: a small file for hand-over; dkds: back."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist.", metavar="PATH")],

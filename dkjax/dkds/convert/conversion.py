@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dkjax.dkds import Manifest, layout
 from dkjax.dkds.convert.container import Container
 from dkjax.dkds.convert.dkds import DkdsContainer
+from dkjax.dkds.convert.packed import PackedContainer
 from dkjax.dkds.convert.parquet import ParquetContainer
 from dkjax.dkds.convert.png_folder import PngContainer
 from dkjax.dkds.convert.sidecar import FILE, Sidecar, read_sidecar, write_sidecar
@@ -17,7 +18,8 @@ from dkjax.errors import ConfigError, DataError
 from dkjax.runtime.files import whole_folder
 
 CONTAINERS: Mapping[str, Container] = {
-    container.name: container for container in (DkdsContainer(), TfdsContainer(), ParquetContainer(), PngContainer())
+    container.name: container
+    for container in (DkdsContainer(), TfdsContainer(), ParquetContainer(), PngContainer(), PackedContainer())
 }
 """The formats, by name."""
 

@@ -23,6 +23,10 @@ class Chunk(NamedTuple):
     label: NDArray[np.int32]
     id: NDArray[np.uint8]
 
+    def rows(self, rows: slice) -> "Chunk":
+        """Return some of the records."""
+        return Chunk(self.image[rows], self.label[rows], self.id[rows])
+
 
 class RecordStream:
     """The records of a data set, once, in order.
@@ -65,8 +69,8 @@ class RecordStream:
                 if chunk is None:
                     break
                 self._rest = self._passed(chunk)
-            pieces.append(_part(self._rest, slice(missing)))
-            self._rest = _part(self._rest, slice(missing, None))
+            pieces.append(self._rest.rows(slice(missing)))
+            self._rest = self._rest.rows(slice(missing, None))
             missing -= len(pieces[-1].label)
         return pieces[1] if len(pieces) == 2 else Chunk(*map(np.concatenate, zip(*pieces, strict=True)))
 
@@ -90,10 +94,6 @@ class RecordStream:
         self._count += len(label)
         self._report(min(self._count, self._manifest.records), self._manifest.records)
         return Chunk(image, label, chunk.id)
-
-
-def _part(chunk: Chunk, rows: slice) -> Chunk:
-    return Chunk(chunk.image[rows], chunk.label[rows], chunk.id[rows])
 
 
 def rows_at_a_time(manifest: Manifest) -> int:

@@ -45,11 +45,12 @@ def test_there_and_back(to: str, channels: int, make: Make, tmp_path: Path) -> N
 
 def test_from_any_format_to_any_other(dkds: Path, tmp_path: Path) -> None:
     path = dkds
-    for number, to in enumerate(("png", "tfds", "parquet", "png", "parquet", "tfds", "dkds", "dkds")):
+    for number, to in enumerate(("png", "tfds", "packed", "png", "parquet", "packed", "dkds", "dkds")):
         path, before = tmp_path / f"{number}{'.dkds' * (to == 'dkds')}", path
         convert_data_set(before, to, path)
     assert contents(path) == contents(dkds)
     assert contents(tmp_path / "0") == contents(tmp_path / "3")
+    assert contents(tmp_path / "2") == contents(tmp_path / "5")
 
 
 @each_export

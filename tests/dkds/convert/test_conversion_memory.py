@@ -25,7 +25,7 @@ def peak_of_converting(source: Path, to: str, out: Path) -> int:
     return min(peaks)
 
 
-@pytest.mark.parametrize("to", ["tfds", "parquet", "png"])
+@pytest.mark.parametrize("to", ["tfds", "parquet", "png", "packed"])
 def test_memory_does_not_grow(to: str, make: Make, tmp_path: Path) -> None:
     peaks: dict[str, list[int]] = {"there": [], "back": []}
     # The first one imports what it needs.
