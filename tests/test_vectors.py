@@ -3,6 +3,7 @@
 The two share no code, so that their agreement says that docs/spec.md is complete.
 """
 
+import contextlib
 import functools
 import json
 import threading
@@ -18,7 +19,7 @@ from jax.extend.random import threefry2x32_p
 from vectors import by_reference, make
 
 from dkjax import keys, prng
-from dkjax.cipher import decrypt, encrypt, permutations, schemes
+from dkjax.cipher import decrypt, encrypt, native, permutations, schemes
 from dkjax.errors import DkjaxError
 from dkjax.runtime.secret_memory import SecretWords
 
@@ -216,12 +217,20 @@ def program_of(case: dict) -> str:
     return json.dumps({name: value for name, value in case["input"].items() if name != "keys"})
 
 
+def runs_natively(case: dict) -> bool:
+    """Whether a case is for the native kernel, where there is one."""
+    inputs = case["input"]
+    scheme = schemes.by_name(inputs["scheme"], **inputs["parameters"])
+    plan = native.plan_of(scheme, tuple(inputs["shape"][-3:]), np.dtype(inputs["dtype"]), inverse=False)
+    return inputs["prng"] == "chacha20" and plan is not None
+
+
 @functools.cache
-def encrypted_of(prng_name: str) -> dict[str, np.ndarray]:
-    """The encrypted images of all cases of a PRNG, by the cases' names."""
+def encrypted_of(prng_name: str, kernel: str) -> dict[str, np.ndarray]:
+    """The encrypted images of all cases of a PRNG and a kernel, by the cases' names."""
     programs = defaultdict(list)
     for case in CASES["schemes"]:
-        if case["input"]["prng"] == prng_name:
+        if case["input"]["prng"] == prng_name and (kernel == "xla" or runs_natively(case)):
             programs[program_of(case)].append(case)
 
     @jax.jit
@@ -243,14 +252,25 @@ def encrypted_of(prng_name: str) -> dict[str, np.ndarray]:
             program: by_reference.images_of(each["shape"], each["dtype"], each["modulus"])
             for program, each in inputs.items()
         }
-        encrypted = run(image_keys, images)
+        with native.turned_off() if kernel == "xla" else contextlib.nullcontext():
+            encrypted = run(image_keys, images)
         found |= {cases[program]["id"]: np.asarray(each) for program, each in encrypted.items()}
     return found
 
 
 @pytest.mark.parametrize("case", CASES["schemes"], ids=lambda case: case["id"])
 def test_schemes(case):
-    encrypted = encrypted_of(case["input"]["prng"])[case["id"]]
+    check_scheme(case, "xla")
+
+
+@pytest.mark.skipif(not native.status().runs, reason=native.status().reason)
+@pytest.mark.parametrize("case", [*filter(runs_natively, CASES["schemes"])], ids=lambda case: case["id"])
+def test_schemes_natively(case):
+    check_scheme(case, "native")
+
+
+def check_scheme(case: dict, kernel: str) -> None:
+    encrypted = encrypted_of(case["input"]["prng"], kernel)[case["id"]]
     assert encrypted.dtype == case["input"]["dtype"]
     assert list(encrypted.shape) == case["input"]["shape"]
     check([case], [by_reference.of_values(encrypted, by_reference.FIRST_VALUES["encrypt"])])

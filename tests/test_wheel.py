@@ -1,7 +1,8 @@
-"""The wheel, installed away from the clone: the recipes are in it, and the quickstart runs in an empty folder."""
+"""The wheel, installed away from the clone: its recipes, its native kernel or none, and the quickstart."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,22 +15,28 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+def build(folder: Path, **environment: str) -> Path:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, timeout=600)
+    subprocess.run(command, check=True, timeout=600, env={**os.environ, **environment})
     (path,) = folder.glob("*.whl")
     return path
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which dkjax is the wheel's, and its dependencies are those of the tests."""
-    folder = tmp_path_factory.mktemp("installed")
+def install(wheel: Path, folder: Path) -> dict[str, str]:
+    """Make an environment in which dkjax is the wheel's, and its dependencies are those of the tests."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), str(wheel)]
     subprocess.run(command, check=True, timeout=600)
     return {**os.environ, "PYTHONPATH": str(folder), "JAX_PLATFORMS": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return install(wheel, tmp_path_factory.mktemp("installed"))
 
 
 def run(installed: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -48,6 +55,37 @@ def test_it_is_the_wheel_that_runs(installed: dict[str, str], tmp_path: Path) ->
     program = "import dkjax; print(dkjax.__file__)"
     ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=installed, capture_output=True, text=True)
     assert ran.stdout.strip() == str(Path(installed["PYTHONPATH"]) / "dkjax" / "__init__.py")
+
+
+def kernel_of(installed: dict[str, str], folder: Path) -> str:
+    """What the doctor says, and the vectors of the tests, with the kernels that this installation has."""
+    vectors = ["-p", "no:cacheprovider", "-q", "-n", "0", str(ROOT / "tests/test_vectors.py"), "-k", "schemes"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *vectors], cwd=folder, env=installed, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout
+    report = json.loads(run(installed, folder, "doctor", "--json").stdout)
+    runs, reason = report["facts"]["native_kernel"]
+    assert runs == ("skipped" not in ran.stdout)
+    return reason
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler")
+def test_with_a_compiler(wheel: Path, installed: dict[str, str], tmp_path: Path) -> None:
+    assert not wheel.name.endswith("-any.whl")
+    assert "dkjax/cipher/native/libdkjax.so" in zipfile.ZipFile(wheel).namelist()
+    assert kernel_of(installed, tmp_path) == "libdkjax.so of this installation"
+
+
+@pytest.mark.parametrize("setting", [{"CXX": "false"}, {"CXX": "there-is-none"}, {"DKJAX_NATIVE": "0"}], ids=str)
+def test_without_a_compiler(setting: dict[str, str], tmp_path: Path) -> None:
+    wheel = build(tmp_path / "wheel", **setting)
+    assert wheel.name.endswith("-py3-none-any.whl")
+    if "DKJAX_NATIVE" not in setting:
+        return
+    installed = install(wheel, tmp_path / "installed")
+    reason = "not built: there was no C++ compiler when dkjax was installed"
+    assert kernel_of(installed, tmp_path) == reason
 
 
 def test_recipes_are_listed(installed: dict[str, str], tmp_path: Path) -> None:

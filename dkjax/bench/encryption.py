@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import dkjax
 from dkjax.bench import baselines, copies
 from dkjax.bench.timing import Contender, Timing, take_turns
-from dkjax.cipher import Scheme
+from dkjax.cipher import Scheme, native
 from dkjax.errors import ConfigError
 from dkjax.runtime import machine
 
@@ -27,6 +28,7 @@ GROWTH = (1 / 4, 1 / 2, 1, 2)
 """The batches over which the cost is followed, in batches of the case."""
 
 CHANNELS = 3
+WITHOUT_NATIVE = "dkjax, chacha20, XLA's kernel"
 HOST_COPY, DEVICE_COPY = "copy, host", "copy, device"
 
 
@@ -103,16 +105,18 @@ def measure_encryption(
         say: is told what is measured next.
 
     Returns:
-        A JSON object: the machine, `cases` with a row for each contender (seconds of the first call, median and
-        fastest of the others, images and bytes per second by the median, shares of the two copies of the same
-        bytes), and `growth` with a row for each batch size and `exponent`, the slope of log time over log batch: 1
-        where the cost is proportional to the images.
+        A JSON object: the machine, `kernel` (`native` or `xla`, which encrypts on its CPU), `cases` with a row for each
+        contender (seconds of the first call, median and fastest of the others, images and bytes per second by the
+        median, CPU time of an image, shares of the two copies of the same bytes), and `growth` with a row for each
+        batch size and `exponent`, the slope of log time over log batch: 1 where the cost is proportional to the images.
     """
     measured = []
     for case in listed:
         say(str(case))
         measured.append(_measure(case, rounds, schemes))
-    result = {"bench": "encrypt", **machine.describe(), "rounds": rounds, "cases": measured, "growth": None}
+    kernel = "native" if native.status().runs else "xla"
+    described = {"bench": "encrypt", **machine.describe(), "kernel": kernel, "rounds": rounds}
+    result = {**described, "cases": measured, "growth": None}
     followed = next((case for case in listed if case.size == 224), listed[0])
     batches = sorted({max(round(share * followed.batch), 1) for share in growth})
     if len(batches) > 1:
@@ -130,6 +134,10 @@ def _measure(case: Case, rounds: int, schemes: Sequence[str]) -> dict[str, Any]:
             keys = stack.enter_context(_fresh_keys(case, prng, rounds))
             return lambda number: dkjax.encrypt(scheme, keys[number], device_images)
 
+        def by_xla(contender: Contender, number: int) -> Any:
+            with native.turned_off():
+                return contender(number)
+
         num_blocks, block_values = (case.size // case.block_size) ** 2, case.block_size**2 * CHANNELS
         disposable = functools.partial(dkjax.schemes.disposable, case.block_size)
         restricted = disposable(fixed_blocks=3 * num_blocks // 4, fixed_pixels=3 * block_values // 4)
@@ -138,6 +146,8 @@ def _measure(case: Case, rounds: int, schemes: Sequence[str]) -> dict[str, Any]:
             "dkjax, threefry2x32": encrypting("threefry2x32", disposable()),
             "dkjax, chacha20, 75 % fixed": encrypting("chacha20", restricted),
         }
+        if native.status().runs and jax.default_backend() == "cpu":
+            contenders[WITHOUT_NATIVE] = functools.partial(by_xla, encrypting("chacha20", disposable()))
         if case.dtype == "uint8":
             contenders |= {f"dkjax, {name}": encrypting("chacha20", dkjax.schemes.by_name(name)) for name in schemes}
         plain_keys = stack.enter_context(_fresh_keys(case, "threefry2x32", rounds))
@@ -167,6 +177,7 @@ def _row(name: str, timing: Timing, case: Case, timings: dict[str, Timing]) -> d
         "name": name,
         **timing.as_json(),
         "images_per_second": case.batch / timing.median,
+        "cpu_microseconds_an_image": 1e6 * statistics.median(timing.cpu_seconds) / case.batch,
         "gigabytes_per_second": case.bytes_moved / timing.median / 1e9,
         "share_of_device_copy": timings[DEVICE_COPY].median / timing.median,
         "share_of_host_copy": timings[HOST_COPY].median / timing.median,

@@ -14,7 +14,9 @@ _SHARES = ("of\ndevice\ncopy", "of\nhost\ncopy")
 TIMES = ("median\nms", "fastest\nms", "first\ncall s")
 """The headings of what `times` returns."""
 
-_LEFT_OUT_FIRST = (TIMES[2], _SHARES[1], TIMES[1], _SHARES[0], TIMES[0])
+_KERNELS = {"native": "the native kernel", "xla": "XLA's own kernels; `dkjax doctor` says why not the native one"}
+_CPU_TIME = "CPU us\nan image"
+_LEFT_OUT_FIRST = (TIMES[2], _SHARES[1], TIMES[1], _SHARES[0], TIMES[0], _CPU_TIME)
 
 
 def print_encryption(result: dict[str, Any]) -> None:
@@ -23,12 +25,14 @@ def print_encryption(result: dict[str, Any]) -> None:
 
     console = results_console()
     print_line(console, _machine(result))
+    print_line(console, f"On a CPU, chacha20 keys: {_KERNELS[result['kernel']]}.")
     for case in result["cases"]:
         rows = [
             (
                 row["name"],
                 _number(row["images_per_second"]),
                 f"{row['gigabytes_per_second']:.2f}",
+                _number(row["cpu_microseconds_an_image"]),
                 f"{row['share_of_device_copy']:.0%}",
                 f"{row['share_of_host_copy']:.0%}",
                 *times(row),
@@ -36,7 +40,7 @@ def print_encryption(result: dict[str, Any]) -> None:
             for row in case["contenders"]
         ]
         title = str(Case(case["size"], case["batch"], case["dtype"], case["keys"]))
-        headings = ("images/s", "GB/s", *_SHARES, *TIMES)
+        headings = ("images/s", "GB/s", _CPU_TIME, *_SHARES, *TIMES)
         _print_table(console, title, headings, rows)
     growth = result["growth"]
     if growth:

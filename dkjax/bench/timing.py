@@ -24,10 +24,12 @@ class Timing:
     Attributes:
         first_call: seconds of the first call, compilation included.
         seconds: seconds of the later calls, one for each round.
+        cpu_seconds: of each of these, the seconds of CPU time of all threads of this process.
     """
 
     first_call: float
     seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
@@ -46,6 +48,7 @@ class Timing:
             "median_seconds": self.median,
             "fastest_seconds": self.fastest,
             "seconds": list(self.seconds),
+            "cpu_seconds": list(self.cpu_seconds),
         }
 
 
@@ -67,25 +70,26 @@ def take_turns(contenders: Mapping[str, Contender], rounds: int, *, settled: boo
           of the same other one (`test_timing.py::test_contenders_take_turns`).
         - a time ends when the result is computed (`test_timing.py::test_results_are_waited_for`).
     """
-    first_calls = {name: _time(contender, 0) for name, contender in contenders.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    first_calls = {name: _time(contender, 0)[0] for name, contender in contenders.items()}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for number in range(1, rounds + 1):
         in_turn = list(contenders.items())
         for name, contender in in_turn if number % 2 else reversed(in_turn):
             if settled:
                 _time(contender, number)
-            seconds[name].append(_time(contender, number))
-    return {name: Timing(first_calls[name], tuple(seconds[name])) for name in contenders}
+            times[name].append(_time(contender, number))
+    return {name: Timing(first_calls[name], *zip(*times[name], strict=True)) for name in contenders}
 
 
-def _time(contender: Contender, number: int) -> float:
+def _time(contender: Contender, number: int) -> tuple[float, float]:
+    """Return the seconds of a call, and those of CPU time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         # Kept until the clock is read: to free the memory is not part of the work.
         result = jax.block_until_ready(contender(number))
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started, time.process_time() - cpu_started
         del result
         return seconds
     finally:

@@ -11,6 +11,7 @@ from jax.sharding import AxisType
 
 from dkjax import keys
 from dkjax import prng as prngs
+from dkjax.cipher import native
 from dkjax.cipher.blocks import block_shape
 from dkjax.cipher.scheme import Parameters, Scheme
 from dkjax.errors import ArgumentError
@@ -154,18 +155,31 @@ def _encrypt_or_decrypt(scheme: Scheme, image_keys: jax.Array, images: Any, inve
     on_device = _checked(scheme, image_keys, images)
     # What was copied to an accelerator for this call alone is memory for the result. A CPU may not have copied it.
     ours = not isinstance(images, jax.Array) and jax.default_backend() != "cpu"
-    return _not_captured(image_keys, (_run_donating if ours else _run)(scheme, image_keys, on_device, inverse))
+    run = _run_donating if ours else _run
+    return _not_captured(image_keys, run(scheme, image_keys, on_device, inverse, native.status().runs))
 
 
-def _run_once(scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse: bool) -> jax.Array:
+def _run_once(
+    scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse: bool, natively: bool = False
+) -> jax.Array:
     """Run on mesh axes of every type: on explicit ones, too, the compiler divides the work, which moves no byte."""
     run = functools.partial(_draw_and_run, scheme, inverse)
+    if natively and prngs.prng_name(image_keys) == "chacha20":
+        plan = native.plan_of(scheme, images.shape[-3:], np.dtype(images.dtype), inverse)
+        run = functools.partial(_natively_on_cpu, plan, run) if plan else run
     for array in (images, image_keys):
         sharding = jax.typeof(array).sharding
         types = zip(sharding.mesh.axis_names, sharding.mesh.axis_types, strict=True)
         if explicit := tuple(name for name, kind in types if kind == AxisType.Explicit):
             return jax.sharding.auto_axes(run, axes=explicit, out_sharding=sharding)(image_keys, images)
     return run(image_keys, images)
+
+
+def _natively_on_cpu(
+    plan: native.Plan, by_xla: native.Operation, image_keys: jax.Array, images: jax.Array
+) -> jax.Array:
+    natively = functools.partial(native.run, plan, by_xla=by_xla)
+    return jax.lax.platform_dependent(image_keys, images, cpu=natively, default=by_xla)
 
 
 def _draw_and_run(scheme: Scheme, inverse: bool, image_keys: jax.Array, images: jax.Array) -> jax.Array:
@@ -185,8 +199,8 @@ def _draw_and_run(scheme: Scheme, inverse: bool, image_keys: jax.Array, images: 
     return run(draw(own_keys), images)
 
 
-_run = jax.jit(_run_once, static_argnums=(0, 3))
-_run_donating = jax.jit(_run_once, static_argnums=(0, 3), donate_argnums=2)
+_run = jax.jit(_run_once, static_argnums=(0, 3, 4))
+_run_donating = jax.jit(_run_once, static_argnums=(0, 3, 4), donate_argnums=2)
 
 
 def _not_captured(image_keys: jax.Array, result: _Result) -> _Result:

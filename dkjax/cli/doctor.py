@@ -13,6 +13,7 @@ from dkjax.cli.options import AsJson
 from dkjax.report.console import show
 
 if TYPE_CHECKING:
+    from dkjax.cipher.native import Status
     from dkjax.doctor import Facts
     from dkjax.runtime.cluster import Cluster
 
@@ -58,6 +59,7 @@ def _lines(facts: "Facts") -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),
         ("devices", f"{devices}; {facts.processes} process" + ("es" if facts.processes > 1 else "")),
         ("cluster", _cluster(facts.cluster)),
+        ("kernel", _kernel(facts.native_kernel)),
         ("cache", facts.compile_cache or "compiled programs are not kept: JAX_ENABLE_COMPILATION_CACHE is off"),
         ("CPU", f"{facts.cpu_cores} cores, {facts.memory_bytes / (1 << 30):,.1f} GiB of memory, /dev/shm {shm}"),
         (
@@ -66,6 +68,13 @@ def _lines(facts: "Facts") -> list[tuple[str, str]]:
             f"{facts.folder}",
         ),
     ]
+
+
+def _kernel(native: "Status | None") -> str:
+    if native is None:
+        return "not started"
+    kind = "native code" if native.runs else "XLA's operations"
+    return f"on a CPU, images are encrypted by {kind} ({native.reason})"
 
 
 def _cluster(cluster: "Cluster | None") -> str:

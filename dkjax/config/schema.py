@@ -83,6 +83,7 @@ class _TestImagesConfig(Section):
     test_images: PositiveInt | None = None
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     range: tuple[float, float] | Literal["bits", "percentile"] | None = None
+    decode: Literal["exact", "scaled"] = "scaled"
 
     @pydantic.field_validator("range", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dkjax.cipher import native
 from dkjax.runtime import machine
 from dkjax.runtime.cluster import Cluster, detect_cluster
 from dkjax.runtime.join import says_where
@@ -44,6 +45,8 @@ class Facts:
         finds_others: whether the processes of the cluster can find each other.
         proxies: variables that name a proxy, which processes that look for each other may be led astray by.
         compile_cache: the folder where the commands that train keep compiled programs; None if that is turned off.
+        native_kernel: whether encryption on a CPU runs as native code, and why or why not; None where JAX was not
+            started.
         nvidia: whether there is an NVIDIA GPU, as far as the system knows.
         tpu: whether there is a TPU, likewise.
         modules: packages that matter and can be imported.
@@ -68,6 +71,7 @@ class Facts:
     finds_others: bool = True
     proxies: tuple[str, ...] = ()
     compile_cache: str | None = None
+    native_kernel: native.Status | None = None
     nvidia: bool = False
     tpu: bool = False
     modules: tuple[str, ...] = ("array_record",)
@@ -133,6 +137,7 @@ def _jax(environ: Mapping[str, str], start: bool) -> Facts:
             processes=jax.process_count() if start else 1,
             threefry_partitionable=bool(settings.jax_threefry_partitionable),
             compile_cache=_compile_cache(settings, environ),
+            native_kernel=native.status() if start else None,
         )
     except Exception as error:  # whatever keeps JAX from working is what is asked for
         reason = (str(error).splitlines() or [""])[0]

@@ -167,10 +167,11 @@ def preparation_of(workdir: Path) -> Preparation:
     if path is None:
         return AS_IS
     try:
-        data = parse_as(ServerDataConfig, read_json(path)["config"].get("data", {}))  # type: ignore[index]
+        data = read_json(path)["config"].get("data", {})  # type: ignore[index]
+        parse_as(ServerDataConfig, data)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise DataError(f"{path} is not the configuration of a training: copy it again, or the whole folder") from None
-    return Preparation(data.resize, data.range)
+    return Preparation.of(data)
 
 
 def _own_size(file: Path) -> tuple[int, int] | None:

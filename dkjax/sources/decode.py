@@ -20,11 +20,15 @@ from dkjax.runtime.threads import on_all_cores
 from dkjax.sources.deep_images import read_values, upright
 from dkjax.sources.dicom import DicomFileError, read_dicom, read_header
 from dkjax.sources.image_file import DeepImageError, open_image, without_comments
-from dkjax.sources.preparation import AS_IS, Preparation
-from dkjax.sources.resize import check_image_size, resize_picture, to_channels
+from dkjax.sources.preparation import AS_IS, Preparation, Resize
+from dkjax.sources.resize import Box, check_image_size, fitted, resize_picture, to_channels
 from dkjax.sources.value_range import to_bytes
 
 _GREY_MODES = ("1", "L", "LA")
+_ORIENTATION = 0x0112  # EXIF's tag, and its values by where they put the right and the lower end of what is stored
+_LYING = (5, 6, 7, 8)
+_ENDS_LEFT = (2, 3, 6, 7)
+_ENDS_ABOVE = (3, 4, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,14 @@ def decode_images(
     The orientation that EXIF tells is applied; palette, grey, CMYK and transparent images become RGB or grey, where
     transparency is dropped; the first frame stands for an animation, and a TIFF of several pages is refused. An image
     of more than 8 bits a channel is refused unless `preparation` says which values become 0 and 255. The image is
-    resized like `dkjax.sources.resize.resize_images`.
+    resized like `dkjax.sources.resize.resize_images`. A JPEG of at least four times the size may be decoded at a
+    smaller scale first, as `preparation` says.
 
     Args:
         files: paths, or the bytes of image files.
         image_size: (H, W).
         channels: 3 for RGB, 1 for grey.
-        preparation: what becomes of other proportions and of more than 8 bits.
+        preparation: what becomes of other proportions and of more than 8 bits, and how a large JPEG is decoded.
 
     Returns:
         In the order of `files`: uint8[H, W, channels], or why there is no such array.
@@ -62,6 +67,9 @@ def decode_images(
         - Any bytes give an image or a reason (`tests/sources/test_decode.py::test_any_bytes`).
         - Images of more pixels than Pillow's limit are refused
           (`tests/sources/test_decode.py::test_decompression_bomb_is_refused`).
+        - What is decoded at a smaller scale is the same picture to within a few levels
+          (`tests/sources/test_scaled_decoding.py::test_photographs`), turned and cut like any other
+          (`tests/sources/test_scaled_decoding.py::test_same_picture`).
         - No more than 8 bits are cut to 8 without a word (`tests/sources/test_decode.py::test_no_silent_cut`).
     """
     if channels not in (1, 3):
@@ -109,11 +117,12 @@ def _decode_one(
     file: Path | bytes, image_size: tuple[int, int], mode: str, preparation: Preparation
 ) -> NDArray[np.uint8] | Unreadable:
     """Decode one image, or say why that is impossible."""
+    shown: Box | None = None
     try:
         try:
             with _opened(file) as stream:
                 try:
-                    picture = _loaded(stream, mode)
+                    picture, shown = _loaded(stream, image_size, mode, preparation)
                 except DeepImageError:
                     raise
                 except (ValueError, SyntaxError):
@@ -121,7 +130,7 @@ def _decode_one(
                     copy = without_comments(stream)
                     if copy is None:
                         raise
-                    picture = _loaded(copy, mode)
+                    picture, shown = _loaded(copy, image_size, mode, preparation)
         except DeepImageError as deep:
             if preparation.value_range is None:
                 raise
@@ -135,13 +144,42 @@ def _decode_one(
         # Pillow's readers raise nearly anything on damaged files: SyntaxError, struct.error, ZeroDivisionError, ...
         # Its warnings arrive here too where the program has turned them into errors.
         return _reason(error)
-    pixels = np.asarray(resize_picture(picture, image_size, preparation.resize))
+    pixels = np.asarray(resize_picture(picture, image_size, preparation.resize, shown))
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _loaded(stream: BinaryIO, mode: str) -> Image.Image:
+def _loaded(
+    stream: BinaryIO, image_size: tuple[int, int], mode: str, preparation: Preparation
+) -> tuple[Image.Image, Box | None]:
+    """Decode an image and turn it upright; say which part of the pixels shows it, if the last ones are not whole."""
     with open_image(stream) as image:
-        return _converted(ImageOps.exif_transpose(image), mode)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        wanted = image_size if orientation in _LYING else image_size[::-1]
+        seen = None if preparation.decode == "exact" else _at_a_smaller_scale(image, wanted, preparation.resize)
+        picture = _converted(ImageOps.exif_transpose(image), mode)
+    if seen is None:
+        return picture, None
+    width, height = seen[::-1] if orientation in _LYING else seen
+    left = picture.width - width if orientation in _ENDS_LEFT else 0
+    top = picture.height - height if orientation in _ENDS_ABOVE else 0
+    return picture, (left, top, left + width, top + height)
+
+
+def _at_a_smaller_scale(image: Image.Image, wanted: tuple[int, int], resize: Resize) -> tuple[float, float] | None:
+    """Let a JPEG be decoded at the smallest scale that is at least twice the width and height wanted.
+
+    Returns:
+        The width and height that the picture has at that scale, which may end within the last pixels; None if every
+        pixel will be decoded.
+    """
+    size = image.size
+    if resize == "pad":
+        wanted = fitted(size, wanted)
+    drafted = image.draft(None, (2 * wanted[0], 2 * wanted[1]))
+    if drafted is None or image.size == size:
+        return None
+    _, (_, _, width, height) = drafted
+    return width, height
 
 
 def _reason(error: Exception) -> Unreadable:

@@ -159,7 +159,7 @@ def open_configured(config: DataConfig, split: Split | None) -> Source:
         test_fraction=config.test_fraction,
         split_seed=config.split_seed,
         classes=config.classes,
-        preparation=Preparation(config.resize, config.range),
+        preparation=Preparation(config.resize, config.range, config.decode),
         labels=None if config.labels is None else Path(config.labels).expanduser(),
         columns=config.columns,
         site=config.site,

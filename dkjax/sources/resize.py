@@ -7,6 +7,9 @@ from PIL import Image
 from dkjax.errors import ArgumentError
 from dkjax.sources.preparation import Resize
 
+Box = tuple[float, float, float, float]
+"""A part of a picture: left, top, right and bottom, in pixels."""
+
 
 def check_image_size(image_size: tuple[int, int]) -> tuple[int, int]:
     """Check that an image size is two positive whole numbers, height and width, and return it as a tuple."""
@@ -58,13 +61,16 @@ def resize_images(
     return resized
 
 
-def resize_picture(picture: Image.Image, image_size: tuple[int, int], resize: Resize) -> Image.Image:
+def resize_picture(
+    picture: Image.Image, image_size: tuple[int, int], resize: Resize, shown: Box | None = None
+) -> Image.Image:
     """Resize one picture of mode L or RGB.
 
     Args:
         picture: the picture.
         image_size: (H, W).
         resize: what becomes of other proportions.
+        shown: the part that is taken for the picture; by default all of it.
 
     Returns:
         The picture of that size; itself where it has it already.
@@ -72,24 +78,32 @@ def resize_picture(picture: Image.Image, image_size: tuple[int, int], resize: Re
     height, width = image_size
     if picture.size == (width, height):
         return picture
+    left, top, right, bottom = shown = shown or (0, 0, *picture.size)
     if resize == "pad":
-        scale = min(width / picture.width, height / picture.height)
-        inner = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        inner = fitted((right - left, bottom - top), (width, height))
         padded = Image.new(picture.mode, (width, height))
         # Without a gap Pillow filters with a support that grows with the reduction, which is what antialiases.
-        small = picture.resize(inner, Image.Resampling.BILINEAR)
+        small = picture.resize(inner, Image.Resampling.BILINEAR, shown)
         padded.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
         return padded
-    return picture.resize((width, height), Image.Resampling.BILINEAR, _box(picture.size, (width, height), resize))
+    return picture.resize((width, height), Image.Resampling.BILINEAR, _box(shown, (width, height), resize))
 
 
-def _box(size: tuple[int, int], wanted: tuple[int, int], resize: Resize) -> tuple[float, float, float, float] | None:
-    """The part of a picture that is seen: left, top, right, bottom; None for all of it."""
+def fitted(size: tuple[float, float], wanted: tuple[int, int]) -> tuple[int, int]:
+    """The largest width and height of the proportions of `size` within the ones wanted."""
+    scale = min(wanted[0] / size[0], wanted[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _box(shown: Box, wanted: tuple[int, int], resize: Resize) -> Box:
+    """The part of a picture that is kept."""
     if resize != "crop":
-        return None
+        return shown
+    origin, size = shown[:2], (shown[2] - shown[0], shown[3] - shown[1])
     scale = min(size[0] / wanted[0], size[1] / wanted[1])
     left, top = ((side - scale * want) / 2 for side, want in zip(size, wanted, strict=True))
-    return max(left, 0), max(top, 0), min(size[0] - left, size[0]), min(size[1] - top, size[1])
+    ends = min(size[0] - left, size[0]), min(size[1] - top, size[1])
+    return origin[0] + max(left, 0), origin[1] + max(top, 0), origin[0] + ends[0], origin[1] + ends[1]
 
 
 def to_channels(images: NDArray[np.uint8], channels: int | None) -> NDArray[np.uint8]:

@@ -11,12 +11,14 @@ import pytest
 import dkjax
 from dkjax.bench import encryption
 from dkjax.bench.encryption import Case, cases, measure_encryption
+from dkjax.cipher import native
 from dkjax.errors import ConfigError
 
 NAMES = [
     "dkjax, chacha20",
     "dkjax, threefry2x32",
     "dkjax, chacha20, 75 % fixed",
+    encryption.WITHOUT_NATIVE,
     "jax permutation, 2 gathers",
     "numpy loop",
     "torch argsort, gather",
@@ -73,6 +75,7 @@ def test_result_is_json(measured: dict) -> None:
     assert json.loads(json.dumps(result)) == result
     assert (result["bench"], result["rounds"], result["device"]["platform"]) == ("encrypt", 2, "cpu")
     assert result["cpu_cores"] >= 1
+    assert result["kernel"] == ("native" if native.status().runs else "xla")
     assert result["versions"]["dkjax"] == dkjax.__version__
 
 
@@ -83,7 +86,8 @@ def test_every_contender_is_there(measured: dict) -> None:
     for case in (per_image, shared):
         names = [row["name"] for row in case["contenders"]]
         assert names == [name for name in NAMES if name in names]
-        assert set(NAMES) - set(names) <= {"torch argsort, gather"}
+        assert set(NAMES) - set(names) <= {"torch argsort, gather", encryption.WITHOUT_NATIVE}
+        assert (encryption.WITHOUT_NATIVE in names) == native.status().runs
 
 
 def test_numbers_belong_together(measured: dict) -> None:
@@ -92,6 +96,7 @@ def test_numbers_belong_together(measured: dict) -> None:
         for row in rows.values():
             assert len(row["seconds"]) == 2
             assert 0 < row["fastest_seconds"] == min(row["seconds"]) <= row["median_seconds"]
+            assert row["cpu_microseconds_an_image"] > 0
             assert row["images_per_second"] == pytest.approx(2 / row["median_seconds"])
             assert row["gigabytes_per_second"] == pytest.approx(case["bytes_moved"] / row["median_seconds"] / 1e9)
             for where in ("device", "host"):
@@ -108,8 +113,9 @@ def test_growth_follows_the_batch(measured: dict) -> None:
 
 def test_no_key_is_used_for_two_calls(measured: dict) -> None:
     calls = [keys.tobytes() for _, keys in measured["seen"]]
-    # Three contenders on two cases and two batches, each with a first call and two rounds.
-    assert len(calls) == len(set(calls)) == (2 * 3 + 2) * 3
+    # Contenders on two cases, and two batches, each with a first call and two rounds.
+    contenders = 3 + native.status().runs
+    assert len(calls) == len(set(calls)) == (2 * contenders + 2) * 3
     fixed = {tuple(step.fixed for step in scheme.transforms) for scheme, _ in measured["seen"]}
     assert fixed == {(0, 0), (48, 36)}
 

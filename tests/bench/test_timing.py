@@ -1,6 +1,7 @@
 """Contenders take turns, and a time ends when the result is there."""
 
 import gc
+import threading
 import time
 
 import jax
@@ -40,8 +41,20 @@ def test_times_are_those_of_the_calls() -> None:
     assert timing.fastest < 0.02 <= timing.median < 0.03
 
 
+def test_cpu_time_is_that_of_all_threads_and_none_of_waiting() -> None:
+    def work(_: int) -> None:
+        ends = time.process_time() + 0.05
+        worker = threading.Thread(target=lambda: all(time.process_time() < ends for _ in iter(int, 1)))
+        worker.start()
+        worker.join()
+        time.sleep(0.05)
+
+    (seconds,), (cpu_seconds,) = (timing := take_turns({"work": work}, rounds=1)["work"]).seconds, timing.cpu_seconds
+    assert 0.05 <= cpu_seconds < seconds - 0.04
+
+
 def test_median_and_fastest() -> None:
-    timing = Timing(9.0, (3.0, 1.0, 2.0, 7.0))
+    timing = Timing(9.0, (3.0, 1.0, 2.0, 7.0), (0.0,) * 4)
     assert (timing.median, timing.fastest) == (2.5, 1.0)
 
 

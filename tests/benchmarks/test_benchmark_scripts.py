@@ -71,7 +71,12 @@ def test_feed_is_compared(ran: dict) -> None:
 
 def test_photos_are_compared(ran: dict) -> None:
     text = ran["photos", False].stdout
-    for word in ("4 JPEG files, 32 px after resizing", "decoding", "dkjax encrypt", "images/s"):
+    for word in (
+        "4 JPEG files of 500 x 375, 32 px after resizing",
+        "decoding, exact",
+        "dkjax encrypt, scaled",
+        "images/s",
+    ):
         assert word in text
 
 

@@ -5,6 +5,7 @@ encrypted image out there becomes unreadable: `python tests/cipher/test_golden.p
 keeps a few values instead of a hash, as its bytes are those of one backend's rounding.
 """
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 from dkjax import prng
-from dkjax.cipher import encrypt, schemes
+from dkjax.cipher import encrypt, native, schemes
 from dkjax.keys import reproducible
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -99,9 +100,11 @@ def summary_of(images: np.ndarray) -> dict:
     return {"first": images.ravel()[:6].tolist(), "sha256": hashlib.sha256(images.astype(dtype).tobytes()).hexdigest()}
 
 
-@pytest.fixture(scope="module", params=prng.NAMES)
+@pytest.fixture(scope="module", params=[*prng.NAMES, "chacha20 by XLA"])
 def encrypted(request):
-    return encrypt_all(request.param)
+    name, _, by_xla = request.param.partition(" ")
+    with native.turned_off() if by_xla else contextlib.nullcontext():
+        return encrypt_all(name)
 
 
 def test_golden_bytes(encrypted):

@@ -20,9 +20,10 @@ def test_here(tmp_path: Path) -> None:
     result = run("--workdir", str(tmp_path))
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:6]] == ["versions", "devices", "cluster", "cache", "CPU", "disk"]
+    assert " ".join(line.split()[0] for line in lines[:7]) == "versions devices cluster kernel cache CPU disk"
     assert "4 x cpu (cpu); 1 process" in lines[1]
-    assert lines[5].endswith(f"free in {tmp_path}")
+    assert " ".join(lines[3].split()).startswith("kernel on a CPU, images are encrypted by ")
+    assert lines[6].endswith(f"free in {tmp_path}")
 
 
 def test_json(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "predict": (["predict", "run", "p.npz"], ["p.npz[0]: ", "note: 2 of another size were resized"]),
     "export": (["export", "run", "--to", "npz"], ["10 classes of images 8 x 8 x 1", "load with"]),
     "plan": (["plan", "run.toml", "--classes", "10", "--image-shape", "8,8,1"], ["memory of a device", "compiled in"]),
-    "doctor": (["doctor"], ["versions", "devices", "disk"]),
+    "doctor": (["doctor"], ["versions", "devices", "kernel", "disk"]),
     "bench": (
         ["bench", "encrypt", "--quick", "--size", "32", "--batch", "2", "--repeats", "1"],
         ["measuring 32 px", "CPU cores", "images/s"],

@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from dkjax.cipher import native
 from dkjax.doctor import gather
 from dkjax.runtime import machine
 
@@ -33,7 +34,13 @@ def test_jax_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_pod_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "device", lambda: pytest.fail("JAX was started"))
     facts = gather(tmp_path, {"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "0"})
-    assert (facts.platform, facts.jax_error) == (None, None)
+    assert (facts.platform, facts.jax_error, facts.native_kernel) == (None, None, None)
+
+
+def test_which_kernel_encrypts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gather(tmp_path, {}).native_kernel == native.status()
+    monkeypatch.setenv("DKJAX_NATIVE", "0")
+    assert gather(tmp_path, {}).native_kernel == (False, "DKJAX_NATIVE=0")
 
 
 def test_what_processes_find_on_their_way(tmp_path: Path) -> None:

@@ -76,10 +76,22 @@ def test_prepared_as_at_training(tmp_path: Path, workdir: str) -> None:
     preparation = preparation_of(tmp_path / workdir)
     assert preparation == Preparation("crop", (0, 4095))
     images = np.concatenate([chunk.images for chunk in NewImages([tmp_path / "p"], SHAPE, preparation)])
-    options = {"image_size": SHAPE[:2], "channels": 3, "resize": "crop", "range": [0, 4095]}
+    options = {"image_size": SHAPE[:2], "channels": 3, "resize": "crop", "range": [0, 4095], "decode": "exact"}
     config = parse_as(DataConfig, {"source": str(tmp_path / "p"), **options})
     np.testing.assert_array_equal(images, open_configured(config, None)[:]["image"])
     assert images[1].std() > 20
+
+
+def test_scaled_as_at_training(tmp_path: Path) -> None:
+    held = {"hash": "", "config": {"data": {"source": "x", "decode": "scaled"}}}
+    write_json(tmp_path / "config.json", held)
+    assert preparation_of(tmp_path) == Preparation(decode="scaled")
+    photo(tmp_path / "p" / "class" / "0.jpg", (80, 120))
+    images = np.concatenate([chunk.images for chunk in NewImages([tmp_path / "p"], SHAPE, preparation_of(tmp_path))])
+    config = parse_as(DataConfig, {"source": str(tmp_path / "p"), "image_size": SHAPE[:2], "channels": 3})
+    np.testing.assert_array_equal(images, open_configured(config, None)[:]["image"])
+    exactly = open_configured(config.model_copy(update={"decode": "exact"}), None)[:]["image"]
+    assert (images != exactly).any()
 
 
 def test_a_configuration_that_is_damaged(tmp_path: Path) -> None:
