@@ -111,7 +111,8 @@ def _print(found: "Ticket", path: Path) -> None:
     recipe, place = found.recipe, found.place
     height, width, channels = recipe.image_shape
     left = moment(found.expires) - now()
-    when = f"{left.days} days left" if left.days > 0 else "less than a day left" if left.days == 0 else "expired"
+    when = f"{round(left.total_seconds() / 86400)} days left" if left.days else "less than a day left"
+    when = when if left.days >= 0 else "expired"
     own = "by URLs in the ticket, without an account" if place.presigned else "with this machine's account there"
     show(f"{path}: a ticket for {found.client}, for one data set")
     show()

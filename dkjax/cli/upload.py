@@ -81,11 +81,11 @@ def upload(
 
 def _progress(activity: "Activity", what: str) -> Callable[[int, int], None]:
     """Show bytes, their rate and the time that is left."""
-    activity.begin(what)
     began: list[float] = []
 
     def update(done: int, total: int) -> None:
         if not began:
+            activity.begin(what)
             began.append(time.monotonic())
         rate = done / max(time.monotonic() - began[0], 1e-3)
         details = [f"{done / 1e6:,.0f}/{total / 1e6:,.0f} MB", f"{rate / 1e6:,.1f} MB/s"]

@@ -205,6 +205,10 @@ class _Taking:
             raise DataError(
                 f"it is signed by the key {fingerprint(found.public_key)}, which is not the key of {ticket.client}"
             )
+        if others := sorted(
+            {one.client for one in self._register.accepted() if one.key == found.public_key} - {ticket.client}
+        ):
+            self._notes.append(f"the same key has signed for {others[0]}")
         if not expected:
             self._notes.append(
                 f"first data set of {ticket.client}: compare the fingerprint of its key with what the site says"

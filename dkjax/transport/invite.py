@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,6 +84,12 @@ def issue(
     Raises:
         ConfigError: a pseudonym twice, an option that is a credential, or URLs that the store cannot sign.
     """
+    for client in clients:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", client):
+            raise ConfigError(
+                f"the client's name {client!r} is no pseudonym: expected up to 64 letters, digits and . _ -, "
+                "of which the first is a letter or digit"
+            )
     if len(set(clients)) != len(clients):
         raise ConfigError("a client is named twice: each gets one ticket at a time")
     if unknown := sorted(set(client_keys or {}) - set(clients)):

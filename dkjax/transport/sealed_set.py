@@ -248,6 +248,8 @@ def read_list(data: bytes) -> SealedSet:
         tree = strict_json.parse(data)
         if not isinstance(tree, dict) or tree.get("format") != "dkjax-sealed":
             raise ValueError('it does not say "format": "dkjax-sealed"')
+        if type(tree.get("version")) is not int or tree["version"] != 1:
+            raise ValueError(f"version {tree.get('version')!r}; this dkjax reads version 1: install a newer one")
         found = SealedSet.model_validate(tree)
     except pydantic.ValidationError as error:
         raise DataError(f"the list of what was sent is none: {first_problem(error)}") from None

@@ -54,12 +54,13 @@ class Store:
     Args:
         url: such as `s3://bucket/inbox`, or `file:///srv/inbox`.
         options: what obstore has to know beside it; credentials are the environment's.
+        make: whether a folder is made where there is none.
 
     Attributes:
         name: for messages.
     """
 
-    def __init__(self, url: str, options: Mapping[str, str]) -> None:
+    def __init__(self, url: str, options: Mapping[str, str], *, make: bool = True) -> None:
         self._obs = needed("obstore")
         stores = needed("obstore.store")
         self.name = url
@@ -68,7 +69,7 @@ class Store:
         try:
             if url.startswith("file://"):
                 root = Path(urllib.request.url2pathname(urllib.parse.urlparse(url).path))
-                self._store = stores.LocalStore(root, mkdir=True)
+                self._store = stores.LocalStore(root, mkdir=make)
                 return
             endpoint = options.get("endpoint", os.environ.get("AWS_ENDPOINT_URL", url))
             self._store = stores.from_url(
@@ -276,8 +277,14 @@ def place_of(store: str, options: Mapping[str, str]) -> tuple[str, dict[str, str
 
 
 def open_store(store: str, options: Mapping[str, str]) -> Store:
-    """Open a store by its URL or the path of a folder; errors as `place_of`."""
-    return Store(*place_of(store, options))
+    """Open a store that is there, by its URL or the path of a folder.
+
+    Raises:
+        ConfigError: as `place_of`, or there is no such folder.
+    """
+    if "://" not in store and not Path(store).is_dir():
+        raise ConfigError(f"there is no folder {store}: expected the store that the tickets name, or a copy of it")
+    return Store(*place_of(store, options), make=False)
 
 
 def sign_urls(

@@ -160,7 +160,7 @@ def parse_ticket(data: bytes, where: str) -> Ticket:
         tree = strict_json.parse(data)
         if not isinstance(tree, dict) or tree.get("format") != "dkjax-ticket":
             raise ValueError('it does not say "format": "dkjax-ticket"')
-        if tree.get("version") != 1:
+        if type(tree.get("version")) is not int or tree["version"] != 1:
             raise ValueError(f"version {tree.get('version')!r}; this dkjax reads version 1: install a newer one")
         ticket = Ticket.model_validate(tree)
         for recipient in ticket.recipients:

@@ -1,5 +1,6 @@
 """A data set on its way to the store: sealed and sent piece by piece, several at a time, resumable."""
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -280,7 +281,9 @@ class _Sending:
             if self._clock_checked:
                 return
             self._clock_checked = True
-        there = self._writer.clock(f"{self._ticket.slot}/{piece.object}")
+        there = None
+        with contextlib.suppress(TransportError):  # no reason to stop
+            there = self._writer.clock(f"{self._ticket.slot}/{piece.object}")
         if there is not None and abs(behind := (there - now()).total_seconds()) > CLOCK_SECONDS:
             words = "behind" if behind > 0 else "ahead of"
             span = datetime.timedelta(seconds=round(abs(behind)))
