@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,23 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_command_runs(clone: Path) -> None:
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """An account at an S3 store, a process of its own."""
+    sys.path.insert(0, str(ROOT / "tests" / "transport"))
+    from sites import KEYS, moto
+
+    with moto("plants") as options:
+        yield {**KEYS, "AWS_ENDPOINT_URL": options["endpoint"], "AWS_REGION": "us-east-1", "STORE": "s3://plants/inbox"}
+
+
+def test_every_command_runs(clone: Path, s3: dict[str, str]) -> None:
     # `dkjax` and `python` are those of this environment, with the clone's code.
     (clone / "bin").mkdir()
     (clone / "bin" / "dkjax").write_text(f"#!{sys.executable}\nfrom dkjax.cli.main import main\n\nmain()\n")
     (clone / "bin" / "dkjax").chmod(0o755)
     path = os.pathsep.join([str(clone / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {**os.environ, "PATH": path, "PYTHONPATH": str(clone)}
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(clone), "XDG_CONFIG_HOME": str(clone / "config"), **s3}
     said = []
     for block in BLOCKS:
         ran = subprocess.run(
@@ -45,6 +56,12 @@ def test_every_command_runs(clone: Path) -> None:
     assert "Nothing was written" in output
     assert "server/plant-b.dkds is whole: 718 images" in output
     assert "plant-a     719" in output
+    assert "plant-a: accepted: received/plant-a-" in output
+    assert re.search(r"made from\n  plant-a: 719 images, disposable .*\n  plant-b: 718 images", output)
+    assert "2 tickets" not in output
+    assert "1 ticket of plant-b revoked" in output
+    assert output.count("trained on it: runs/") == 2
+    assert [path.name[:7] for path in (clone / "received").glob("*.dkds")] == ["plant-a"]
     for name in ("plant-a.png", "plant-b.png", "asked.png"):
         assert (clone / name).exists()
     results = (clone / "runs/plants/results.json").read_text()

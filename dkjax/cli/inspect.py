@@ -22,7 +22,9 @@ _KEYS_FOR = {"per_image": "one for each image", "per_client": "one for all image
 @for_people
 def inspect(
     context: typer.Context,
-    data_set: Annotated[Path, typer.Argument(help="An encrypted data set.", metavar="NAME.dkds")],
+    path: Annotated[
+        Path, typer.Argument(help="An encrypted data set, or the folder of a trained model.", metavar="NAME.dkds|MODEL")
+    ],
     picture: Annotated[
         Path | None,
         typer.Option(help="Where to draw what the server will see; NAME.png beside the data set by default."),
@@ -31,12 +33,18 @@ def inspect(
 ) -> None:
     """Show what an encrypted data set protects and leaks, what is in it, and what the server will see.
 
-    Reads the manifest and a few images, so it is quick; `dkjax verify` reads every byte.
+    Reads the manifest and a few images, so it is quick; `dkjax verify` reads every byte. Of a trained model, show which
+    data sets it was made from, and by which code.
     """
+    if (path / "model.json").is_file():
+        from dkjax.cli.inspect_model import inspect_model
+
+        inspect_model(path, as_json)
+        return
     from dkjax.dkds import open_data_set
     from dkjax.dkds.verify import labels_in_range
 
-    opened = open_data_set(data_set)
+    opened = open_data_set(path)
     labels_in_range(opened)
     summary = _summary(opened)
     summary["picture"] = draw_contact_sheet(opened, picture)

@@ -18,15 +18,20 @@ from dkjax.cli.doctor import doctor
 from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
 from dkjax.cli.export import export
+from dkjax.cli.ingest import ingest
 from dkjax.cli.inspect import inspect
+from dkjax.cli.invite import invite
 from dkjax.cli.options import taking_optional, taking_several
 from dkjax.cli.plan import plan
 from dkjax.cli.predict import predict
 from dkjax.cli.recipes import recipes
 from dkjax.cli.simulate import simulate
 from dkjax.cli.stop import leave_at_once_when_stopped, several_processes
+from dkjax.cli.ticket import ticket
 from dkjax.cli.train import train
+from dkjax.cli.upload import upload
 from dkjax.cli.verify import verify
+from dkjax.cli.withdraw import withdraw
 from dkjax.errors import StoppedError, TransportError
 from dkjax.report.console import say, show, visible
 
@@ -65,6 +70,11 @@ app.command(cls=taking_several("--data", "--test"))(train)
 app.command(cls=taking_several("--data"))(evaluate)
 app.command(cls=taking_optional("--csv", "-"))(predict)
 app.command()(export)
+app.command(cls=taking_several("--clients"))(invite)
+app.add_typer(ticket, name="ticket")
+app.command()(upload)
+app.command()(ingest)
+app.command()(withdraw)
 app.command()(attack)
 app.command()(plan)
 app.command()(recipes)

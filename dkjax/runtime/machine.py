@@ -26,6 +26,15 @@ def versions(packages: Sequence[str] = REQUIRED) -> dict[str, str]:
     return found
 
 
+def code() -> dict[str, str]:
+    """Return the version of dkjax and the SHA-256 of its source, which tells two states of one version apart."""
+    package = Path(dkjax.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\n".encode() + path.read_bytes())
+    return {"dkjax": dkjax.__version__, "sha256": digest.hexdigest()}
+
+
 def device() -> dict[str, Any]:
     """Return the platform and kind of JAX's devices, and how many there are."""
     import jax

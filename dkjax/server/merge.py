@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise, zip_longest
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from dkjax.client.upload import Upload
-from dkjax.dkds import EncryptedDataSet
+from dkjax.dkds import EncryptedDataSet, layout
 from dkjax.dkds.verify import require_whole
 from dkjax.errors import DataError
 from dkjax.runtime.processes import run_on_all
@@ -31,6 +32,24 @@ class Merged:
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     block_size: int
+
+    @property
+    def made_from(self) -> tuple[dict[str, Any], ...]:
+        """What a model says of the data sets it was trained on; `sha256` is what COMMIT holds: it fixes every byte."""
+        return tuple(
+            {
+                "client": one.client,
+                "id": one.id,
+                "sha256": (data_set.path / layout.COMMIT).read_text().strip(),
+                "records": one.records,
+                "keys": one.keys,
+                "key_sharing": one.key_sharing,
+                "scheme": one.scheme.name,
+                "parameters": one.scheme.parameters,
+            }
+            for data_set in self.data_sets
+            for one in [data_set.manifest]
+        )
 
     @property
     def uploads(self) -> tuple[Upload, ...]:

@@ -114,6 +114,7 @@ def train_on_data_sets(
         seed=config.train.seed,
         image_shape=merged.image_shape,
         class_names=merged.class_names,
+        made_from=merged.made_from,
         pretrained=pretrained,
         observer=observer,
         profiling=profiling,

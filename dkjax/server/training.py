@@ -131,6 +131,7 @@ def train(
         seed=config.seed,
         image_shape=image_shape,
         class_names=names,
+        made_from=merged.made_from if merged else (),
         pretrained=params,
         observer=observer,
     )
@@ -150,6 +151,7 @@ def train(
             return load_trained(workdir)
     # What it is tested on is no source that `dkjax evaluate` could open again.
     about: dict[str, Any] = {"test_sets": [], "test_all": False}
+    run = dataclasses.replace(run, made_from=(*run.made_from, *map(_made_from, in_memory)))
     finished, _ = train_in_workdir(workdir, server_config, inputs, run, everything, test_sets, lambda: about)
     return TrainedRun(finished.trained, finished.accuracy, finished.history.curve)
 
@@ -182,6 +184,12 @@ def _to_test_on(
     check_shape(records[:1]["image"].shape[1:], where, shape, "the model")
     check_labels(records.labels, len(class_names), where)
     return records
+
+
+def _made_from(upload: Upload) -> dict[str, Any]:
+    scheme = upload.scheme
+    described = {} if scheme is None else {"scheme": scheme.name, "parameters": dict(scheme.parameters)}
+    return {"client": upload.client, "sha256": _hash_of(upload.pool), "records": len(upload.pool), **described}
 
 
 def _hash_of(records: Any) -> str:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -34,6 +35,7 @@ class Run:
         seed: of the initial parameters and of dropout.
         image_shape: `(H, W, C)`.
         class_names: by label.
+        made_from: the data sets it is trained on, as `model.json` names them.
         folder: for parameters, metrics and traces; None to write nothing.
         checkpoints: where the training is kept on its way, and what stops it; by default nothing.
         stages: how many stages there are, with equal shares of the steps.
@@ -47,6 +49,7 @@ class Run:
     seed: int
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    made_from: tuple[dict[str, Any], ...] = ()
     folder: Path | None = None
     checkpoints: Checkpoints = dataclasses.field(default_factory=NoCheckpoints)
     stages: int = 1
@@ -111,7 +114,7 @@ def train_run(run: Run, stages: Iterable[Stage]) -> Finished:
             training.start(stage.adapt)
             first, stop = (run.trainer.total_steps * edge // run.stages for edge in (number, number + 1))
             training.take(range(first, stop), stage)
-    trained = Trained(run.trainer.model, training.state.params, run.image_shape, run.class_names)
+    trained = Trained(run.trainer.model, training.state.params, run.image_shape, run.class_names, run.made_from)
     if run.folder is not None:
         save_trained(run.folder, trained)
     return Finished(trained, training.history)

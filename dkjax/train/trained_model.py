@@ -8,6 +8,7 @@ import jax
 
 from dkjax.errors import DataError, DkjaxError
 from dkjax.models.vit import Model
+from dkjax.runtime import machine
 from dkjax.runtime.files import checksums_of, read_json, write_json
 from dkjax.runtime.processes import leader_does
 from dkjax.train.mesh import replicated, train_mesh
@@ -25,12 +26,14 @@ class Trained:
         params: its parameters, on every device.
         image_shape: `(H, W, C)` of its input images, uint8.
         class_names: by label.
+        made_from: the data sets it was trained on; empty where that is not known.
     """
 
     model: Model
     params: Any
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    made_from: tuple[dict[str, Any], ...] = ()
 
 
 def save_trained(folder: Path, trained: Trained) -> None:
@@ -46,6 +49,7 @@ def save_trained(folder: Path, trained: Trained) -> None:
         "model": dataclasses.asdict(trained.model),
         "image_shape": list(trained.image_shape),
         "class_names": list(trained.class_names),
+        "provenance": {"data_sets": list(trained.made_from), "code": machine.code()},
     }
     leader_does(lambda: write_json(folder / _MODEL, described | {"sha256": checksums_of(folder / _PARAMS)}))
 
@@ -74,6 +78,8 @@ def load_trained(folder: Path) -> Trained:
         model = Model(**described["model"])
         height, width, channels = described["image_shape"]
         class_names = tuple(described["class_names"])
+        # Models of earlier versions do not say.
+        made_from = tuple(described.get("provenance", {}).get("data_sets", ()))
         checksums = dict(described["sha256"])
         like = jax.eval_shape(lambda key: model.init(key, (height, width, channels)), jax.random.key(0))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -84,4 +90,4 @@ def load_trained(folder: Path) -> Trained:
     if (folder / _PARAMS).is_dir() and checksums_of(folder / _PARAMS) != checksums:
         raise DataError(f"the parameters in {folder / _PARAMS} are damaged: copy them again, or train again")
     params = load_params(folder / _PARAMS, like, replicated(train_mesh(jax.device_count())))
-    return Trained(model, params, (height, width, channels), class_names)
+    return Trained(model, params, (height, width, channels), class_names, made_from)

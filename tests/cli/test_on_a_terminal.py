@@ -4,6 +4,7 @@ The default tests run each command once or twice, in this process, under setting
 ones run each in a process of its own under every setting.
 """
 
+import datetime
 import re
 import shutil
 import unicodedata
@@ -16,6 +17,15 @@ from terminal import Shown, run_here, run_on_terminal
 
 from dkjax.models.vit import vit
 from dkjax.train.trained_model import Trained, save_trained
+from dkjax.transport.ingest import ingest
+from dkjax.transport.invite import issue
+from dkjax.transport.register import Register
+from dkjax.transport.sealed_set import open_local
+from dkjax.transport.server_keys import make_server_keys
+from dkjax.transport.signature import load_or_make_key
+from dkjax.transport.store import open_store
+from dkjax.transport.ticket import read_ticket
+from dkjax.transport.upload import upload
 
 CONFIG = """
 [data]
@@ -46,6 +56,8 @@ NO_COLOR = {"NO_COLOR": "1"}
 FORCE_COLOR = {"FORCE_COLOR": "1"}
 DUMB = {"TERM": "dumb"}
 
+AGREED = ("--set", 'data.classes=["zero", "one", "2", "3", "4", "5", "6", "7", "8", "9"]')
+
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "help": (["--help"], ["Usage", "predict"]),
     "version": (["--version"], ["dkjax 0"]),
@@ -57,6 +69,17 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "inspect": (["inspect", "a.dkds"], ["protection", "Not hidden:", "contents"]),
     "verify": (["verify", "a.dkds", "b.dkds"], ["a.dkds is whole", "b.dkds is whole: 24 images in 3 shards"]),
     "convert": (["convert", "a.dkds", "--to", "png", "--out", "png"], ["24 records", "read with"]),
+    "invite": (
+        ["invite", "run.toml", "--clients", "c", "--store", "new", "--set", "data.channels=1", *AGREED],
+        ["written: c.ticket", "this server: ", "warning: move server-keys/offline.agekey"],
+    ),
+    "ticket": (["ticket", "show", "a.ticket"], ["a ticket for a, for one data set", "0, 1, 2", "sealed to"]),
+    "upload": (
+        ["upload", "a.dkds", "--ticket", "a.ticket", "--key", "k", "--to", "new"],
+        ["sending a.dkds", "sent a.dkds: 24 images in 4 objects", "signed by a, key "],
+    ),
+    "ingest": (["ingest", "sent", "--into", "data"], ["b: accepted: ", "warning: move server-keys"]),
+    "withdraw": (["withdraw", "b", "--into", "taken"], ["removed: taken/b-", "1 ticket of b revoked", "no model"]),
     "train": (
         ["train", "run.toml", "--data", "a.dkds", "b.dkds", "--test", "digits", "--workdir", "new"],
         ["training: ", "accuracy on training batches", "upload (MB)", "written: new/results.json"],
@@ -102,6 +125,11 @@ PAIRS = [
     ("export", "dumb"),
     ("plan", "no colour"),
     ("doctor", "60"),
+    ("invite", "60"),
+    ("ticket", "colour"),
+    ("upload", "80"),
+    ("ingest", "dumb"),
+    ("withdraw", "no colour"),
     ("attack", "60"),
     ("simulate", "60"),
 ]
@@ -117,8 +145,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encrypted(folder / f"{name}.dkds", digits(24))
     model = vit("mu", patch_size=4, num_classes=10, width=8, heads=2, mlp_dim=8)
     save_trained(folder / "run", Trained(model, model.init(jax.random.key(0), (8, 8, 1)), (8, 8, 1), CLASSES))
+    send(folder)
     np.savez(folder / "p.npz", image=np.zeros((2, 10, 10), np.uint8))
     return folder
+
+
+def send(folder: Path) -> None:
+    """Invite two clients, one of whom has sent its data set, which is in `taken` already."""
+    keys = make_server_keys(folder / "server-keys")
+    opened = open_local(folder / "a.dkds")
+    settings = {"expires": datetime.timedelta(days=7), "max_bytes": 10**6, "max_images": 100}
+    for client, ticket in issue(keys, ["a", "b"], opened.recipe, str(folder / "sent"), {}, **settings).items():
+        (folder / f"{client}.ticket").write_bytes(ticket)
+    key = load_or_make_key(folder / "b.key")
+    upload(folder / "b.dkds", read_ticket(folder / "b.ticket"), key)
+    ingest(open_store(str(folder / "sent"), {}), Register(folder / "taken"), keys, keys.identities())
 
 
 @pytest.fixture

@@ -1,0 +1,80 @@
+"""How fast, and how often again: a limit on bytes a second, and retries with jitter."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from dkjax.transport.store_errors import StoreError
+
+_Result = TypeVar("_Result")
+
+ATTEMPTS = 8
+_FIRST, _LONGEST = 0.25, 30.0
+
+
+class Pace:
+    """A limit on bytes a second, over all threads; what is sent at once is sent as fast as it goes.
+
+    Args:
+        bytes_per_second: None for no limit.
+        sleep: waits.
+        clock: tells seconds.
+    """
+
+    def __init__(
+        self,
+        bytes_per_second: float | None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rate, self._sleep, self._clock = bytes_per_second, sleep, clock
+        self._free_at = clock()
+        self._lock = threading.Lock()
+
+    def wait_for(self, size: int) -> None:
+        """Wait until so many bytes may be sent.
+
+        Guarantees:
+            - the mean rate keeps to the limit (`test_pace.py::test_the_rate_is_kept`).
+        """
+        if self._rate is None:
+            return
+        with self._lock:
+            begin = max(self._free_at, self._clock())
+            self._free_at = begin + size / self._rate
+        if (wait := begin - self._clock()) > 0:
+            self._sleep(wait)
+
+
+def with_retries(
+    ask: Callable[[], _Result],
+    *,
+    attempts: int = ATTEMPTS,
+    on_failure: Callable[[StoreError], None] = lambda error: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> _Result:
+    """Ask a store again while that may help, after a random time that grows.
+
+    Args:
+        ask: what may raise `StoreError`.
+        attempts: how often, in all.
+        on_failure: told of each failure.
+        sleep: waits.
+
+    Raises:
+        StoreError: the last failure, or one after which asking again does not help.
+
+    Guarantees:
+        - waits are random and bounded (`test_pace.py::test_waits_grow_and_are_random`).
+    """
+    for attempt in range(attempts):
+        try:
+            return ask()
+        except StoreError as error:
+            on_failure(error)
+            if not error.again or attempt == attempts - 1:
+                raise
+            sleep(random.uniform(0, min(_LONGEST, _FIRST * 2**attempt)))
+    raise AssertionError("attempts must be at least 1")
