@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import pytest
 from made_data_sets import digits, encrypted
+from made_up_run import write_attacks
 from terminal import Shown, run_here, run_on_terminal
 
 from dkjax.models.vit import vit
@@ -73,6 +74,10 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["attack", "run.toml", "--images", "2", "--only", "linking", "--workdir", "attacks"],
         ["2 images", "top1_of_", "written: attacks/attacks.json"],
     ),
+    "report": (
+        ["report", "attacked", "--out", "page"],
+        ["What does an adversary without a key get back?", "puzzle on disposable", "written: page/report.html"],
+    ),
     "simulate": (
         ["simulate", "run.toml", "--workdir", "sim"],
         ["40 training images of 2 clients", "plain", "fresh", "written: sim/results.json"],
@@ -103,6 +108,7 @@ PAIRS = [
     ("plan", "no colour"),
     ("doctor", "60"),
     ("attack", "60"),
+    ("report", "60"),
     ("simulate", "60"),
 ]
 
@@ -117,6 +123,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encrypted(folder / f"{name}.dkds", digits(24))
     model = vit("mu", patch_size=4, num_classes=10, width=8, heads=2, mlp_dim=8)
     save_trained(folder / "run", Trained(model, model.init(jax.random.key(0), (8, 8, 1)), (8, 8, 1), CLASSES))
+    write_attacks(folder / "attacked", {"config_hash": "0" * 64})
     np.savez(folder / "p.npz", image=np.zeros((2, 10, 10), np.uint8))
     return folder
 
