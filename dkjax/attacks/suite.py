@@ -1,5 +1,6 @@
 """The suite: every attack on every setting, within a budget of time, and on again where it was stopped."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +36,7 @@ class Progress:
 
 def run_suite(
     cases: Iterable[Case],
-    workdir: Path,
+    workdir: Path | None,
     request: dict[str, Any],
     *,
     attacks: Sequence[str] = tuple(TRIALS),
@@ -47,7 +48,7 @@ def run_suite(
     Args:
         cases: the settings.
         workdir: where `attacks.json` is written, and pictures of a few images; attacks that an earlier call finished
-            there are not tried again.
+            there are not tried again. None to write nothing.
         request: plain JSON values that say what was asked for; another request needs another folder.
         attacks: which of `TRIALS`.
         budget: seconds; an attack that is then under way keeps the images it has done, and later ones are listed.
@@ -64,12 +65,14 @@ def run_suite(
         - what does not apply is listed (`test_suite.py::test_what_does_not_apply_is_listed`).
     """
     deadline = None if budget is None else time.monotonic() + budget
-    workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / RESULTS
-    with alone_in(workdir, "--workdir"):
-        results = read_json(path) or {"request": request, "settings": {}}
+    results: dict[str, Any] = {"request": request, "settings": {}}
+    with contextlib.ExitStack() as stack:
+        if workdir is not None:
+            workdir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(workdir, "--workdir"))
+            results = read_json(workdir / RESULTS) or results
         if results["request"] != request:
-            raise ConfigError(f"{path} holds the results of another request: choose another --workdir")
+            raise ConfigError(f"{workdir} holds the results of another request: choose another --workdir")
         for case in cases:
             before = results["settings"].get(case.name, {})
             setting = {
@@ -79,14 +82,15 @@ def run_suite(
                 "skipped": {},
             }
             results["settings"][case.name] = setting
-            pictures = workdir / PICTURE_FOLDER / case.name
+            pictures = None if workdir is None else workdir / PICTURE_FOLDER / case.name
             _keep(pictures, "sent", case.sent.images)
             if case.plain is not None:
                 _keep(pictures, "plain", case.plain)
             for attack in attacks:
                 if attack not in setting["attacks"] or setting["attacks"][attack]["cut_short"]:
                     _try(case, attack, setting, pictures, deadline, report)
-                    write_json(path, results)
+                    if workdir is not None:
+                        write_json(workdir / RESULTS, results)
     if not any(setting["attacks"] for setting in results["settings"].values()):
         if all(why == _OUT_OF_TIME for setting in results["settings"].values() for why in setting["skipped"].values()):
             raise ConfigError(f"a budget of {budget:g} s ended before the first attack had a score: give more")
@@ -101,7 +105,7 @@ def _try(
     case: Case,
     attack: str,
     setting: dict[str, Any],
-    pictures: Path,
+    pictures: Path | None,
     deadline: float | None,
     report: Callable[[Progress], None],
 ) -> None:
@@ -130,7 +134,7 @@ def _try(
         "seconds": round(time.monotonic() - started, 3),
     }
 
-    if last.pictures is not None:
+    if last.pictures is not None and pictures is not None:
         _keep(pictures, attack, _as_plain(case, last) if last.symmetric else last.pictures)
 
 
@@ -143,7 +147,9 @@ def _as_plain(case: Case, step: Step) -> np.ndarray:
     return np.stack([turned(made, best_symmetry(plain, made)[0]) for plain, made in pairs])
 
 
-def _keep(folder: Path, name: str, images: np.ndarray) -> None:
+def _keep(folder: Path | None, name: str, images: np.ndarray) -> None:
+    if folder is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / f"{name}.npz") as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, image=images[:PICTURES])
