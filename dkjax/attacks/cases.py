@@ -17,7 +17,7 @@ from dkjax.dkds import EncryptedDataSet
 from dkjax.errors import ConfigError
 from dkjax.sources import read_all
 from dkjax.sources.open import open_configured
-from dkjax.sources.source import Subset
+from dkjax.sources.source import Source, Subset
 
 _CANDIDATE_BYTES = 64 << 20
 _CANDIDATES = 1000
@@ -77,16 +77,40 @@ def cases_of_config(config: SimulationConfig, num_images: int) -> Iterator[Case]
     if not arms:
         raise ConfigError('every arm is plain: add one that encrypts, such as [[arms]] name = "disposable"')
     source = open_configured(config.data, "train")
-    image_bytes = int(np.prod(source.image_shape))
-    wanted = min(len(source), max(num_images, min(_CANDIDATES, _CANDIDATE_BYTES // image_bytes)))
-    # Spread over the source, whose images may be sorted by class; the attacked ones too.
-    spread = np.linspace(0, len(source) - 1, wanted).astype(int)
-    candidates = read_all(Subset(source, np.random.default_rng(0).permutation(spread)))["image"]
+    candidates = _candidates(source, num_images)
     plain = candidates[:num_images]
     for arm in arms:
         scheme = make_scheme(config.scheme_of(arm), source.image_shape)
         with sending(scheme, config.keys, shared=arm.kind != "disposable") as send:
             yield Case(arm.name, scheme, send(plain), plain, candidates, send)
+
+
+def case_of_source(source: Source, scheme: Scheme, keys: KeysConfig, num_images: int) -> Iterator[Case]:
+    """Encrypt some images of a source, each under a fresh key, as an upload of all of them would.
+
+    Args:
+        source: the images.
+        scheme: the scheme.
+        keys: where keys are from.
+        num_images: how many images to attack; fewer if the source has fewer.
+
+    Yields:
+        The case. Its keys are erased when the next one is asked for.
+
+    Raises:
+        DataError: an image is damaged.
+    """
+    candidates = _candidates(source, num_images)
+    with sending(scheme, keys, shared=False) as send:
+        yield Case("these images", scheme, send(candidates[:num_images]), candidates[:num_images], candidates, send)
+
+
+def _candidates(source: Source, num_images: int) -> np.ndarray:
+    image_bytes = int(np.prod(source.image_shape))
+    wanted = min(len(source), max(num_images, min(_CANDIDATES, _CANDIDATE_BYTES // image_bytes)))
+    # Spread over the source, whose images may be sorted by class; the attacked ones too.
+    spread = np.linspace(0, len(source) - 1, wanted).astype(int)
+    return read_all(Subset(source, np.random.default_rng(0).permutation(spread)))["image"]
 
 
 def case_of_data_set(data_set: EncryptedDataSet, num_images: int) -> Case:

@@ -1,15 +1,18 @@
 """Structural similarity: how much of a plain image the eye finds in another."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from dkjax.attacks.symmetry import symmetries
+from dkjax.attacks.symmetry import symmetries, turned
 from dkjax.errors import ArgumentError
 
 WINDOW = 7
 """The side in pixels of the window in which images are compared; no image may be smaller."""
 
 _RANGE = 255
+_SAMPLE = WINDOW**2 / (WINDOW**2 - 1)
 
 
 def ssim(plain: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -33,14 +36,28 @@ def ssim(plain: np.ndarray, seen: np.ndarray) -> np.ndarray:
         raise ArgumentError(f"expected two batches of images of one shape, got {plain.shape} and {seen.shape}")
     if min(plain.shape[1:3]) < WINDOW:
         raise ArgumentError(f"SSIM compares windows of {WINDOW} pixels: images of {plain.shape[1:3]} are too small")
-    return np.array([_ssim(one, other) for one, other in zip(plain, seen, strict=True)])
+    return np.array([_ssim(_windowed(one), _windowed(other)) for one, other in zip(plain, seen, strict=True)])
 
 
 def best_turned(plain: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Compare plain images with what came back in the most favourable of its symmetries; as `ssim`."""
-    return np.array(
-        [max(_ssim(one, turned) for _, turned in symmetries(other)) for one, other in zip(plain, found, strict=True)]
-    )
+    return np.array([best_symmetry(one, other)[1] for one, other in zip(plain, found, strict=True)])
+
+
+def best_symmetry(plain: np.ndarray, found: np.ndarray) -> tuple[int, float]:
+    """Find the symmetry in which a picture is most like the plain one.
+
+    Args:
+        plain: uint8[H, W, C].
+        found: uint8[H, W, C].
+
+    Returns:
+        Its number, as `dkjax.attacks.symmetry.turned` takes it, and the SSIM in it.
+    """
+    one, other = _windowed(plain), _windowed(found)
+    compared = [(_ssim(one, other.turned(number)), number) for number, _ in symmetries(found)]
+    most, number = max(compared, key=lambda pair: pair[0])
+    return number, most
 
 
 def mean_ssim(plain: np.ndarray, seen: np.ndarray) -> float | None:
@@ -53,17 +70,28 @@ def mean_ssim(plain: np.ndarray, seen: np.ndarray) -> float | None:
     return float(ssim(plain, seen).mean())
 
 
-def _ssim(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = one.astype(np.float64), other.astype(np.float64)
-    means = [_windows(one), _windows(other)]
-    sample = WINDOW**2 / (WINDOW**2 - 1)
-    variances = [
-        sample * (_windows(image * image) - mean * mean) for image, mean in zip((one, other), means, strict=True)
-    ]
-    covariance = sample * (_windows(one * other) - means[0] * means[1])
+class _Windowed(NamedTuple):
+    """An image, and the means and variances of its windows."""
+
+    image: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+
+    def turned(self, symmetry: int) -> "_Windowed":
+        return _Windowed(*(turned(each, symmetry) for each in self))
+
+
+def _windowed(image: np.ndarray) -> _Windowed:
+    image = image.astype(np.float64)
+    mean = _windows(image)
+    return _Windowed(image, mean, _SAMPLE * (_windows(image * image) - mean * mean))
+
+
+def _ssim(one: _Windowed, other: _Windowed) -> float:
+    covariance = _SAMPLE * (_windows(one.image * other.image) - one.mean * other.mean)
     small = [(0.01 * _RANGE) ** 2, (0.03 * _RANGE) ** 2]
-    brightness = (2 * means[0] * means[1] + small[0]) / (means[0] ** 2 + means[1] ** 2 + small[0])
-    structure = (2 * covariance + small[1]) / (variances[0] + variances[1] + small[1])
+    brightness = (2 * one.mean * other.mean + small[0]) / (one.mean**2 + other.mean**2 + small[0])
+    structure = (2 * covariance + small[1]) / (one.variance + other.variance + small[1])
     inside = WINDOW // 2
     return float((brightness * structure)[inside:-inside, inside:-inside].mean())
 

@@ -1,18 +1,27 @@
 """The suite: every attack on every setting, within a budget of time, and on again where it was stopped."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dkjax.attacks.cases import Case
+from dkjax.attacks.judging import NotApplicableError, Step
+from dkjax.attacks.ssim import WINDOW, best_symmetry
 from dkjax.attacks.statistics import Score
-from dkjax.attacks.trials import ONE_BY_ONE, TRIALS, NotApplicableError
+from dkjax.attacks.symmetry import turned
+from dkjax.attacks.trials import ONE_BY_ONE, PICTURES, TRIALS
 from dkjax.errors import ConfigError
-from dkjax.runtime.files import alone_in, read_json, write_json
+from dkjax.runtime.files import alone_in, read_json, whole_file, write_json
 
 RESULTS = "attacks.json"
+PICTURE_FOLDER = "pictures"
+"""In it a folder for each setting, and in that `plain.npz`, `sent.npz` and `ATTACK.npz`, whose `image` is of the first
+few images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Progress:
 
 def run_suite(
     cases: Iterable[Case],
-    workdir: Path,
+    workdir: Path | None,
     request: dict[str, Any],
     *,
     attacks: Sequence[str] = tuple(TRIALS),
@@ -38,7 +47,8 @@ def run_suite(
 
     Args:
         cases: the settings.
-        workdir: where `attacks.json` is written; attacks that an earlier call finished there are not tried again.
+        workdir: where `attacks.json` is written, and pictures of a few images; attacks that an earlier call finished
+            there are not tried again. None to write nothing.
         request: plain JSON values that say what was asked for; another request needs another folder.
         attacks: which of `TRIALS`.
         budget: seconds; an attack that is then under way keeps the images it has done, and later ones are listed.
@@ -55,12 +65,14 @@ def run_suite(
         - what does not apply is listed (`test_suite.py::test_what_does_not_apply_is_listed`).
     """
     deadline = None if budget is None else time.monotonic() + budget
-    workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / RESULTS
-    with alone_in(workdir, "--workdir"):
-        results = read_json(path) or {"request": request, "settings": {}}
+    results: dict[str, Any] = {"request": request, "settings": {}}
+    with contextlib.ExitStack() as stack:
+        if workdir is not None:
+            workdir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(workdir, "--workdir"))
+            results = read_json(workdir / RESULTS) or results
         if results["request"] != request:
-            raise ConfigError(f"{path} holds the results of another request: choose another --workdir")
+            raise ConfigError(f"{workdir} holds the results of another request: choose another --workdir")
         for case in cases:
             before = results["settings"].get(case.name, {})
             setting = {
@@ -70,10 +82,15 @@ def run_suite(
                 "skipped": {},
             }
             results["settings"][case.name] = setting
+            pictures = None if workdir is None else workdir / PICTURE_FOLDER / case.name
+            _keep(pictures, "sent", case.sent.images)
+            if case.plain is not None:
+                _keep(pictures, "plain", case.plain)
             for attack in attacks:
                 if attack not in setting["attacks"] or setting["attacks"][attack]["cut_short"]:
-                    _try(case, attack, setting, deadline, report)
-                    write_json(path, results)
+                    _try(case, attack, setting, pictures, deadline, report)
+                    if workdir is not None:
+                        write_json(workdir / RESULTS, results)
     if not any(setting["attacks"] for setting in results["settings"].values()):
         if all(why == _OUT_OF_TIME for setting in results["settings"].values() for why in setting["skipped"].values()):
             raise ConfigError(f"a budget of {budget:g} s ended before the first attack had a score: give more")
@@ -85,11 +102,16 @@ _OUT_OF_TIME = "out of time"
 
 
 def _try(
-    case: Case, attack: str, setting: dict[str, Any], deadline: float | None, report: Callable[[Progress], None]
+    case: Case,
+    attack: str,
+    setting: dict[str, Any],
+    pictures: Path | None,
+    deadline: float | None,
+    report: Callable[[Progress], None],
 ) -> None:
     started = time.monotonic()
     total = len(case.sent.images)
-    scores: list[Score] = []
+    last = Step([])
     cut_short = False
     report(Progress(case.name, attack, 0, total))
     if deadline is not None and started >= deadline:
@@ -97,7 +119,7 @@ def _try(
         return
     try:
         for step, so_far in enumerate(TRIALS[attack](case), start=1):
-            scores = so_far
+            last = so_far
             report(Progress(case.name, attack, step, total))
             unfinished = attack in ONE_BY_ONE and step < total
             cut_short = unfinished and deadline is not None and time.monotonic() >= deadline
@@ -107,10 +129,30 @@ def _try(
         setting["skipped"][attack] = str(reason)
         return
     setting["attacks"][attack] = {
-        "scores": {score.metric: _as_json(score) for score in scores},
+        "scores": {score.metric: _as_json(score) for score in last.scores},
         "cut_short": cut_short,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+    if last.pictures is not None and pictures is not None:
+        _keep(pictures, attack, _as_plain(case, last) if last.symmetric else last.pictures)
+
+
+def _as_plain(case: Case, step: Step) -> np.ndarray:
+    """Turn pictures as the plain ones are, where those are known."""
+    assert step.pictures is not None
+    if case.plain is None or min(case.plain.shape[1:3]) < WINDOW:
+        return step.pictures
+    pairs = list(zip(case.plain, step.pictures, strict=False))
+    return np.stack([turned(made, best_symmetry(plain, made)[0]) for plain, made in pairs])
+
+
+def _keep(folder: Path | None, name: str, images: np.ndarray) -> None:
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / f"{name}.npz") as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, image=images[:PICTURES])
 
 
 def _as_json(score: Score) -> dict[str, Any]:

@@ -7,32 +7,37 @@ import numpy as np
 from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.cases import Case
 from dkjax.attacks.jigsaw import FEWEST_BLOCKS, Puzzle
+from dkjax.attacks.judging import (
+    NotApplicableError,
+    SsimJudge,
+    Step,
+    Tally,
+    block_means,
+    neighbours_right,
+    ssim_score,
+    values_score,
+)
 from dkjax.attacks.linking import Linking
 from dkjax.attacks.look import adjacent_correlation, look
 from dkjax.attacks.plaintext import KnownPlaintext
-from dkjax.attacks.protocol import Knowledge, Reconstruction
+from dkjax.attacks.protocol import Knowledge
 from dkjax.attacks.rounds import ManyRounds
-from dkjax.attacks.ssim import WINDOW, best_turned, ssim
-from dkjax.attacks.statistics import Score, estimate, mean_image, permuted_values
-from dkjax.attacks.symmetry import symmetries
+from dkjax.attacks.ssim import WINDOW, best_turned
+from dkjax.attacks.statistics import Score, estimate, permuted_values
 from dkjax.attacks.template import Template
 from dkjax.attacks.thumbnail import Thumbnail
-from dkjax.errors import DkjaxError
 
 _ROUNDS = (2, 8)
 _CAMERA_NOISE = 2.0
 
-Steps = Iterator[list[Score]]
-"""Scores after each step of an attack over the images so far; the last are the attack's, or all there was time for."""
 
-
-class NotApplicableError(DkjaxError):
-    """An attack needs what is not there."""
+Steps = Iterator[Step]
+"""A step for each image or for all; the last is the attack's, or as far as there was time."""
 
 
 def try_looking(case: Case) -> Steps:
     """Looking at it."""
-    yield look(_plain(case), case.sent.images)
+    yield Step(look(_plain(case), case.sent.images))
 
 
 def try_linking(case: Case) -> Steps:
@@ -43,7 +48,8 @@ def try_linking(case: Case) -> Steps:
     _, same = np.unique(case.candidates.reshape(len(case.candidates), -1), axis=0, return_inverse=True)
     found = Linking().run(case.sent.images, Knowledge(case.scheme.block_size, candidates=case.candidates)).best
     right = same[found] == same[: len(plain)]
-    yield [Score(f"top1_of_{len(case.candidates)}", estimate(right), 1 / len(case.candidates), 1.0)]
+    score = Score(f"top1_of_{len(case.candidates)}", estimate(right), 1 / len(case.candidates), 1.0)
+    yield Step([score], case.candidates[found])
 
 
 def try_linking_uploads(case: Case) -> Steps:
@@ -53,17 +59,17 @@ def try_linking_uploads(case: Case) -> Steps:
     again = case.send(case.candidates).images
     found = Linking().run(case.sent.images, Knowledge(case.scheme.block_size, candidates=again)).best
     _, same = np.unique(case.candidates.reshape(len(case.candidates), -1), axis=0, return_inverse=True)
-    yield [Score(f"top1_of_{len(again)}", estimate(same[found] == same[: len(plain)]), 1 / len(again), 1.0)]
+    yield Step([Score(f"top1_of_{len(again)}", estimate(same[found] == same[: len(plain)]), 1 / len(again), 1.0)])
 
 
 def try_known_plaintext(case: Case) -> Steps:
-    """Reading all images but one with the pair of that one."""
+    """Reading all images but the last with the pair of that one."""
     plain = _plain(case)
     if len(plain) < 2:
         raise NotApplicableError("one image is the known one, and there is no other to read")
-    knowledge = Knowledge(case.scheme.block_size, pair=(plain[0], case.sent.images[0]))
-    found = KnownPlaintext().run(case.sent.images[1:], knowledge)
-    yield [_ssim_score(plain[1:], found), _values_score(plain[1:], found.images)]
+    knowledge = Knowledge(case.scheme.block_size, pair=(plain[-1], case.sent.images[-1]))
+    found = KnownPlaintext().run(case.sent.images[:-1], knowledge)
+    yield Step([ssim_score(plain[:-1], found), values_score(plain[:-1], found.images)], found.images)
 
 
 def try_template(case: Case) -> Steps:
@@ -80,19 +86,18 @@ def try_template(case: Case) -> Steps:
     blocks[np.arange(len(plain)), changed, :half] = 255 - blocks[np.arange(len(plain)), changed, :half]
     seen = from_blocks(blocks, plain.shape[1:], side)
     sent = case.send(seen)
-    back, named, pictures = [], [], []
+    judge, tally = SsimJudge(seen), Tally()
+    pictures = []
     for number, scene in enumerate(plain):
         found = Template().run(sent.images[number : number + 1], Knowledge(side, scene=scene))
         assert found.layouts is not None and found.odd_blocks is not None
         if sent.block_orders is not None:
             placed = sent.block_orders[number][found.layouts[0].ravel()]
-            back.append(np.mean(placed == np.arange(placed.size)))
-        named.append(found.odd_blocks[0] == changed[number])
+            tally.add("blocks_in_place", np.mean(placed == np.arange(placed.size)), 1 / placed.size)
+        tally.add("changed_block_named", found.odd_blocks[0] == changed[number], 1 / blocks.shape[1])
+        tally.add("ssim", *judge(number, found.images[0]))
         pictures.append(found.images[0])
-        scores = [Score("changed_block_named", estimate(np.array(named)), 1 / blocks.shape[1], 1.0)]
-        if back:
-            scores.insert(0, Score("blocks_in_place", estimate(np.array(back)), 1 / blocks.shape[1], 1.0))
-        yield [*scores, _ssim_score(seen[: number + 1], Reconstruction(np.stack(pictures)))]
+        yield Step(tally.scores(), np.stack(pictures[:PICTURES]))
 
 
 def try_rounds(case: Case) -> Steps:
@@ -103,9 +108,9 @@ def try_rounds(case: Case) -> Steps:
     scores = []
     for rounds in _ROUNDS:
         knowledge = Knowledge(case.scheme.block_size, again=again[: rounds - 1])
-        score = _ssim_score(plain, ManyRounds().run(case.sent.images, knowledge))
-        scores.append(Score(f"ssim_after_{rounds}", score.reached, score.chance, score.ceiling))
-    yield scores
+        found = ManyRounds().run(case.sent.images, knowledge)
+        scores.append(ssim_score(plain, found, f"ssim_after_{rounds}"))
+    yield Step(scores, found.images)
 
 
 def try_thumbnail(case: Case) -> Steps:
@@ -115,12 +120,16 @@ def try_thumbnail(case: Case) -> Steps:
     rows, columns = plain.shape[1] // side, plain.shape[2] // side
     if rows != columns or rows < WINDOW:
         raise NotApplicableError(f"{rows} x {columns} blocks: a square of at least {WINDOW} x {WINDOW} is needed")
-    found = []
-    for number in range(len(plain)):
-        found.append(Thumbnail().run(case.sent.images[number : number + 1], Knowledge(side)).images[0])
-        true, made = (_block_means(images, side) for images in (plain[: number + 1], np.stack(found)))
-        noise = best_turned(true, permuted_values(true)).mean()
-        yield [Score("ssim_of_block_means", estimate(best_turned(true, made)), float(noise), 1.0)]
+    true = block_means(plain, side)
+    noise, tally, pictures = permuted_values(true), Tally(), []
+    for number, mean in enumerate(true):
+        found = Thumbnail().run(case.sent.images[number : number + 1], Knowledge(side)).images
+        reached, blind = (
+            float(best_turned(mean[None], made)[0]) for made in (block_means(found, side), noise[number][None])
+        )
+        tally.add("ssim_of_block_means", reached, blind)
+        pictures.append(found[0])
+        yield Step(tally.scores(), np.stack(pictures[:PICTURES]), symmetric=True)
 
 
 def try_puzzle(case: Case) -> Steps:
@@ -129,25 +138,28 @@ def try_puzzle(case: Case) -> Steps:
     _, height, width, _ = case.sent.images.shape
     if side < 2 or height * width < FEWEST_BLOCKS * side * side:
         raise NotApplicableError(f"it needs at least {FEWEST_BLOCKS} blocks of at least 2 x 2 pixels")
-    images: list[np.ndarray] = []
-    neighbours: list[float] = []
-    for number in range(len(case.sent.images)):
-        found = Puzzle().run(case.sent.images[number : number + 1], Knowledge(side))
+    measurable = case.plain is not None and min(height, width) >= WINDOW
+    judge = SsimJudge(_plain(case), symmetric=True) if measurable else None
+    rng, tally, pictures = np.random.default_rng(0), Tally(), []
+    for number, sent in enumerate(case.sent.images):
+        found = Puzzle().run(sent[None], Knowledge(side))
         assert found.layouts is not None
-        images.append(found.images[0])
-        together = Reconstruction(np.stack(images), symmetric=True)
-        scores = []
+        layout, picture = found.layouts[0], found.images[0]
         if case.plain is None:
-            sent = float(adjacent_correlation(case.sent.images).mean())
-            scores.append(Score("adjacent_correlation", estimate(adjacent_correlation(together.images)), sent, None))
-        elif min(height, width) >= WINDOW:
-            scores.append(_ssim_score(case.plain[: number + 1], together))
+            before, after = (float(adjacent_correlation(one[None])[0]) for one in (sent, picture))
+            tally.add("adjacent_correlation", after, before)
+        elif judge is not None:
+            tally.add("ssim", *judge(number, picture))
         if case.sent.block_orders is not None:
-            neighbours.append(neighbours_right(found.layouts[0], case.sent.block_orders[number]))
-            chance = _chance_neighbours(case.sent.block_orders, found.layouts[0].shape)
-            scores.append(Score("neighbours_right", estimate(np.array(neighbours)), chance, 1.0))
-        yield scores
+            order = case.sent.block_orders[number]
+            blind = neighbours_right(rng.permutation(order.size).reshape(layout.shape), order)
+            tally.add("neighbours_right", neighbours_right(layout, order), blind)
+        pictures.append(picture)
+        yield Step(tally.scores(), np.stack(pictures[:PICTURES]), symmetric=True)
 
+
+PICTURES = 4
+"""Images of which pictures are kept."""
 
 TRIALS: dict[str, Callable[[Case], Steps]] = {
     "looking": try_looking,
@@ -165,48 +177,7 @@ ONE_BY_ONE = ("template", "thumbnail", "puzzle")
 """Attacks that take one image after the other, a step each, and so may be cut short."""
 
 
-def neighbours_right(layout: np.ndarray, block_order: np.ndarray) -> float:
-    """The share of neighbouring blocks of a layout that are neighbours in the plain image, in its best symmetry.
-
-    Args:
-        layout: int[rows, columns], which encrypted block stands where.
-        block_order: int[N], which plain block each encrypted block is.
-    """
-    columns = layout.shape[1]
-    shares = []
-    for _, turned in symmetries(block_order[layout]):
-        across = (turned[:, 1:] == turned[:, :-1] + 1) & (turned[:, 1:] % columns != 0)
-        down = turned[1:] == turned[:-1] + columns
-        shares.append((across.sum() + down.sum()) / max(1, across.size + down.size))
-    return float(max(shares))
-
-
-def _chance_neighbours(block_orders: np.ndarray, shape: tuple[int, ...]) -> float:
-    rng = np.random.default_rng(0)
-    layouts = (rng.permutation(order.size).reshape(shape) for order in block_orders)
-    return float(np.mean([neighbours_right(*pair) for pair in zip(layouts, block_orders, strict=True)]))
-
-
 def _plain(case: Case) -> np.ndarray:
     if case.plain is None:
         raise NotApplicableError("it needs the plain images, which an encrypted data set does not have")
     return case.plain
-
-
-def _ssim_score(plain: np.ndarray, found: Reconstruction) -> Score:
-    if min(plain.shape[1:3]) < WINDOW:
-        raise NotApplicableError(f"SSIM needs images of at least {WINDOW} x {WINDOW} pixels")
-    measure = best_turned if found.symmetric else ssim
-    knows_nothing = max(float(measure(plain, blind).mean()) for blind in (mean_image(plain), permuted_values(plain)))
-    return Score("ssim", estimate(measure(plain, found.images)), knows_nothing, 1.0)
-
-
-def _values_score(plain: np.ndarray, found: np.ndarray) -> Score:
-    equal = (plain == found).reshape(len(plain), -1).mean(axis=1)
-    return Score("values_right", estimate(equal), float((plain == permuted_values(plain)).mean()), 1.0)
-
-
-def _block_means(images: np.ndarray, side: int) -> np.ndarray:
-    rows, columns = images.shape[1] // side, images.shape[2] // side
-    means = to_blocks(images, side).mean(axis=2).reshape(len(images), rows, columns, 1)
-    return np.rint(means).astype(np.uint8)

@@ -51,12 +51,10 @@ def attack(
     case give. Stopped at any point, the same command goes on.
     """
     seconds = None if budget is None else _seconds(budget)
-    # The matrices are small: threads on them wait for each other longer than they work. NumPy reads this once.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_thread()
 
-    from dkjax.attacks.suite import RESULTS, Progress, run_suite, strongest
+    from dkjax.attacks.suite import RESULTS, strongest
     from dkjax.attacks.trials import TRIALS
-    from dkjax.cli.progress import Activity
     from dkjax.config import nearest
 
     for name in only or ():
@@ -64,20 +62,11 @@ def attack(
             raise ConfigError(f"there is no attack {name!r}: {nearest(name, list(TRIALS))}")
     cases, request = _cases(target, overrides or [], images)
     workdir = workdir or Path("runs") / f"{target.stem}-attacks"
-    with Activity() as activity:
-        at_hand, count = "", activity.counting("encrypting", "images")
-
-        def report(progress: Progress) -> None:
-            nonlocal at_hand, count
-            if at_hand != (at_hand := f"{progress.setting}, {progress.attack}"):
-                count = activity.counting(at_hand, "images")
-            count(progress.done, progress.total)
-
-        results = run_suite(cases, workdir, request, attacks=only or list(TRIALS), budget=seconds, report=report)
+    results = tried(cases, workdir, request, only or list(TRIALS), seconds)
     if as_json:
         typer.echo(json.dumps(results, allow_nan=False))
     else:
-        _print(results)
+        print_attacks(results)
     say(f"written: {workdir / RESULTS}")
     for option, limit, metric in (("--max-ssim", max_ssim, "ssim"), ("--max-link", max_link, "top1")):
         most = strongest(results, metric)
@@ -87,6 +76,30 @@ def attack(
             raise ConfigError(f"{option}: no attack that was tried measures it")
         if most[2] > limit:
             raise LimitExceededError(f"{option} {limit:g}: {most[1]} reaches {most[2]:.3f} on {most[0]}")
+
+
+def one_thread() -> None:
+    """Let NumPy compute in one thread, if it is not imported yet: its matrices are too small here to be shared."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def tried(
+    cases: "Iterable[Case]", workdir: Path | None, request: dict[str, Any], attacks: list[str], budget: float | None
+) -> dict[str, Any]:
+    """Run the suite under a bar; see `dkjax.attacks.suite.run_suite`."""
+    from dkjax.attacks.suite import Progress, run_suite
+    from dkjax.cli.progress import Activity
+
+    with Activity() as activity:
+        at_hand, count = "", activity.counting("encrypting", "images")
+
+        def report(progress: Progress) -> None:
+            nonlocal at_hand, count
+            if at_hand != (at_hand := f"{progress.setting}, {progress.attack}"):
+                count = activity.counting(at_hand, "images")
+            count(progress.done, progress.total)
+
+        return run_suite(cases, workdir, request, attacks=attacks, budget=budget, report=report)
 
 
 def _cases(target: Path, overrides: list[str], images: int) -> "tuple[Iterable[Case], dict[str, Any]]":
@@ -110,7 +123,8 @@ def _seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _print(results: dict[str, Any]) -> None:
+def print_attacks(results: dict[str, Any]) -> None:
+    """Print what `dkjax.attacks.suite.run_suite` returned."""
     for name, setting in results["settings"].items():
         show(f"{name}: {setting['scheme']}, {setting['images']} images")
         show(f"  {'attack':<16} {'measure':<22} {'reached':>8}  {'95 % interval':<16} {'chance':>7} {'best':>6}")

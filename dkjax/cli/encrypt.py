@@ -1,12 +1,15 @@
 """`dkjax encrypt`: a client turns its images into an encrypted data set, which is all that leaves it."""
 
+import functools
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dkjax.cli.attack import one_thread, print_attacks
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import AsJson, Overrides
 from dkjax.cli.picture import draw_contact_sheet
@@ -14,9 +17,12 @@ from dkjax.cli.plural import plural
 from dkjax.cli.stop import tidying_up
 from dkjax.report.console import say, show
 
+_Attack = Callable[[], dict[str, Any]]
+_ATTACKED_IMAGES, _ATTACK_SECONDS = 16, 60.0
+
 if TYPE_CHECKING:
     from dkjax.client.data_set import Order
-    from dkjax.config import EncryptConfig
+    from dkjax.config import EncryptConfig, KeysConfig
     from dkjax.sources import Source
     from dkjax.sources.survey import Survey
 
@@ -65,14 +71,19 @@ def encrypt(
         bool, typer.Option("--yes", help="Go on where a folder, or the name of a class, may well be a mistake.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much it would be, and how long.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Attack a few of the images, too, and say what the server can get back.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Encrypt images into a data set for the server.
 
     Every image gets a key of its own, which is thrown away. Stopped at any point, the same command goes on: finished
     shards stay. Files that cannot be read are listed and left out. Writes NAME.dkds, and beside it NAME.png: what the
-    server will see.
+    server will see. With --report, NAME.attacks.json is what attacks got back of some of these images within a minute.
     """
+    if report:
+        one_thread()
     from dkjax.config import EncryptConfig, load_as
 
     given = {"source": source} | ({} if labels is None else {"labels": str(labels)})
@@ -89,14 +100,17 @@ def encrypt(
     order = _order(settings, images, client, split, views, index, count)
     found = survey(images, agreed=settings.data.classes is not None)
     show_classes(found)
+    attack = functools.partial(_attacked, images, order, settings.keys, out) if report else None
     if dry_run:
-        _show_estimate(images, order, out, found, as_json)
+        _show_estimate(images, order, out, found, as_json, attack)
     else:
         go_on(found, yes)
-        _encrypt(images, order, out, found, as_json)
+        _encrypt(images, order, out, found, as_json, attack)
 
 
-def _encrypt(images: "Source", order: "Order", out: Path, found: "Survey", as_json: bool) -> None:
+def _encrypt(
+    images: "Source", order: "Order", out: Path, found: "Survey", as_json: bool, attack: "_Attack | None"
+) -> None:
     from dkjax.cli.classes_table import as_json as classes_as_json
     from dkjax.cli.progress import EncryptionProgress
     from dkjax.client.data_set import encrypt_data_set
@@ -128,6 +142,12 @@ def _encrypt(images: "Source", order: "Order", out: Path, found: "Survey", as_js
         "not_hidden": shown,
         "warnings": warnings,
     }
+    attacks = None
+    if attack is not None:
+        from dkjax.runtime.files import write_json
+
+        attacks = summary["attacks"] = attack()
+        write_json(out.with_suffix(".attacks.json"), attacks)
     if as_json:
         typer.echo(json.dumps(summary))
         return
@@ -139,20 +159,40 @@ def _encrypt(images: "Source", order: "Order", out: Path, found: "Survey", as_js
         show(f"what the server will see: {picture}")
     for sentence in (shown, *warnings):
         show(sentence)
+    if attacks is not None:
+        print_attacks(attacks)
+        say(f"written: {out.with_suffix('.attacks.json')}")
 
 
-def _show_estimate(images: "Source", order: "Order", out: Path, found: "Survey", as_json: bool) -> None:
+def _attacked(images: "Source", order: "Order", keys: "KeysConfig", out: Path) -> dict[str, Any]:
+    """Attack some of a client's images, each under a fresh key that the upload does not use."""
+    from dkjax.attacks.cases import case_of_source
+    from dkjax.attacks.trials import TRIALS
+    from dkjax.cli.attack import tried
+
+    case = case_of_source(images, order.scheme, keys, _ATTACKED_IMAGES)
+    request = {"data_set": out.name, "images": _ATTACKED_IMAGES}
+    return tried(case, None, request, list(TRIALS), _ATTACK_SECONDS)
+
+
+def _show_estimate(
+    images: "Source", order: "Order", out: Path, found: "Survey", as_json: bool, attack: "_Attack | None"
+) -> None:
     from dkjax.cli.classes_table import as_json as classes_as_json
     from dkjax.client.data_set import estimate
 
     expected = estimate(images, order)
+    attacks = None if attack is None else attack()
     if as_json:
-        typer.echo(json.dumps({"path": str(out), **expected, **classes_as_json(found)}))
+        summary = {"path": str(out), **expected, **classes_as_json(found)}
+        typer.echo(json.dumps(summary if attacks is None else {**summary, "attacks": attacks}))
     else:
         show(
             f"{out}: would hold {expected['records']:,} images in {plural(expected['shards'], 'shard')}, "
             f"{expected['bytes'] / 1e6:,.1f} MB; about {expected['seconds']:,.0f} s. Nothing was written."
         )
+        if attacks is not None:
+            print_attacks(attacks)
 
 
 def _order(

@@ -25,6 +25,7 @@ from dkjax.cli.options import taking_optional, taking_several
 from dkjax.cli.plan import plan
 from dkjax.cli.predict import predict
 from dkjax.cli.recipes import recipes
+from dkjax.cli.report import report
 from dkjax.cli.simulate import simulate
 from dkjax.cli.stop import leave_at_once_when_stopped, several_processes
 from dkjax.cli.ticket import ticket
@@ -76,6 +77,7 @@ app.command()(upload)
 app.command()(ingest)
 app.command()(withdraw)
 app.command()(attack)
+app.command()(report)
 app.command()(plan)
 app.command()(recipes)
 app.command()(doctor)

@@ -10,6 +10,7 @@ from encrypting import encrypting
 
 from dkjax import schemes
 from dkjax.attacks.cases import Case, Sent
+from dkjax.attacks.judging import Step
 from dkjax.attacks.statistics import Score, estimate
 from dkjax.attacks.suite import Progress, run_suite, strongest
 from dkjax.attacks.trials import TRIALS
@@ -53,13 +54,13 @@ def test_what_does_not_apply_is_listed(case: Case, tmp_path: Path) -> None:
     assert "needs the plain images" in setting["skipped"]["linking"]
 
 
-def three_steps(case: Case) -> Iterator[list[Score]]:
+def three_steps(case: Case) -> Iterator[Step]:
     for count in (1, 2, 3):
-        yield [Score("ssim", estimate(np.full(count, count / 10)))]
+        yield Step([Score("ssim", estimate(np.full(count, count / 10)))])
 
 
 def test_goes_on_where_it_was_stopped(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped(case: Case) -> Iterator[list[Score]]:
+    def stopped(case: Case) -> Iterator[Step]:
         raise KeyboardInterrupt
 
     monkeypatch.setitem(TRIALS, "puzzle", stopped)
@@ -75,10 +76,10 @@ def test_goes_on_where_it_was_stopped(case: Case, tmp_path: Path, monkeypatch: p
 def test_a_budget_keeps_what_is_done(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
-    def slow_steps(case: Case) -> Iterator[list[Score]]:
-        for scores in three_steps(case):
+    def slow_steps(case: Case) -> Iterator[Step]:
+        for step in three_steps(case):
             now[0] += 10
-            yield scores
+            yield step
 
     def step_of(setting: dict[str, Any]) -> tuple[bool, int]:
         tried = setting["attacks"]["template"]

@@ -223,3 +223,23 @@ def test_errors_are_one_line(photos, args, code, said):
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("dkjax: ")]
         assert said in line
         assert not list(Path().rglob("*.dkds"))
+
+
+def test_report_attacks_the_images_before_they_leave(photos):
+    result = run("photos", "--out", "a.dkds", "--client", "plant-a", "--report", "--json", *SMALL)
+    summary = json.loads(result.stdout)
+    assert json.loads(Path("a.attacks.json").read_text()) == summary["attacks"]
+    assert sorted(path.name for path in Path().iterdir()) == ["a.attacks.json", "a.dkds", "a.png", "photos"]
+    assert sorted(path.name for path in Path("a.dkds").iterdir()) == [
+        "COMMIT",
+        "manifest.json",
+        "shard-00000.safetensors",
+        "shard-00001.safetensors",
+    ]
+    (found,) = summary["attacks"]["settings"].values()
+    assert (found["scheme"], found["images"]) == ("disposable", 12)
+    assert found["attacks"]["linking"]["scores"]["top1_of_12"]["mean"] == 1
+    assert "secret-name" not in Path("a.attacks.json").read_text()
+    said = run("photos", "--out", "b.dkds", "--dry-run", "--report", *SMALL).stdout
+    assert "linking          top1_of_12                1.000" in said
+    assert not list(Path().glob("b*"))

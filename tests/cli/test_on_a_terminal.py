@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import pytest
 from made_data_sets import digits, encrypted
+from made_up_run import write_attacks
 from terminal import Shown, run_here, run_on_terminal
 
 from dkjax.models.vit import vit
@@ -96,6 +97,10 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["attack", "run.toml", "--images", "2", "--only", "linking", "--workdir", "attacks"],
         ["2 images", "top1_of_", "written: attacks/attacks.json"],
     ),
+    "report": (
+        ["report", "attacked", "--out", "page"],
+        ["What does an adversary without a key get back?", "puzzle on disposable", "written: page/report.html"],
+    ),
     "simulate": (
         ["simulate", "run.toml", "--workdir", "sim"],
         ["40 training images of 2 clients", "plain", "fresh", "written: sim/results.json"],
@@ -131,6 +136,7 @@ PAIRS = [
     ("ingest", "dumb"),
     ("withdraw", "no colour"),
     ("attack", "60"),
+    ("report", "60"),
     ("simulate", "60"),
 ]
 
@@ -146,6 +152,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = vit("mu", patch_size=4, num_classes=10, width=8, heads=2, mlp_dim=8)
     save_trained(folder / "run", Trained(model, model.init(jax.random.key(0), (8, 8, 1)), (8, 8, 1), CLASSES))
     send(folder)
+    write_attacks(folder / "attacked", {"config_hash": "0" * 64})
     np.savez(folder / "p.npz", image=np.zeros((2, 10, 10), np.uint8))
     return folder
 
