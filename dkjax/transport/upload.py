@@ -94,10 +94,10 @@ def upload(
 
     Guarantees:
         - killed at any point, the same call completes, and sends nothing again that the store had acknowledged
-          (`test_upload.py::test_killed_at_any_point`).
-        - nothing in the store is overwritten (`test_upload.py::test_nothing_is_overwritten`).
+          (`test_sending.py::test_killed_at_any_point`).
+        - nothing in the store is overwritten (`test_sending.py::test_nothing_is_overwritten`).
         - what leaves the client is sealed: no stretch of the data set appears in it
-          (`test_upload.py::test_the_store_sees_nothing`).
+          (`test_sending.py::test_the_store_sees_nothing`).
     """
     began = time.monotonic()
     require_valid_now(ticket, now())
