@@ -91,8 +91,20 @@ def with_retries(
 
     Guarantees:
         - waits are random and bounded (`test_pace.py::test_waits_grow_and_are_random`).
+        - Ctrl-C is heard while a store does not answer
+          (`test_sending.py::test_stopped_while_the_store_does_not_answer`).
     """
     stop = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        # Signals are handled by the main thread, which must not be busy in a library meanwhile.
+        with stopping_pool(1, stop) as pool:
+            return pool.submit(_tried, ask, attempts, on_failure, stop).result()
+    return _tried(ask, attempts, on_failure, stop)
+
+
+def _tried(
+    ask: Callable[[], _Result], attempts: int, on_failure: Callable[[StoreError], None], stop: threading.Event
+) -> _Result:
     for attempt in range(attempts):
         try:
             return ask()

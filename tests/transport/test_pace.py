@@ -33,9 +33,15 @@ def test_no_limit() -> None:
     Pace(None, lambda _: pytest.fail("waits")).wait_for(10**12)
 
 
-def test_waits_grow_and_are_random(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_grow_and_are_random() -> None:
     waits: list[float] = []
-    monkeypatch.setattr(pace.threading.Event, "wait", lambda self, seconds: waits.append(seconds))
+
+    class Waits(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            waits.append(timeout)
+            return False
+
     failures: list[StoreError] = []
 
     def ask() -> None:
@@ -43,7 +49,7 @@ def test_waits_grow_and_are_random(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for _ in range(50):
         with pytest.raises(StoreError, match="busy"):
-            with_retries(ask, attempts=9, on_failure=failures.append)
+            with_retries(ask, attempts=9, on_failure=failures.append, stop=Waits())
     assert (len(waits), len(failures)) == (400, 450)
     most = [max(waits[place::8]) for place in range(8)]
     assert all(longest <= min(30, 0.25 * 2**place) for place, longest in enumerate(most))
