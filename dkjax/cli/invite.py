@@ -14,7 +14,9 @@ from dkjax.report.console import say, show
 @for_people
 def invite(
     context: typer.Context,
-    config: Annotated[Path, typer.Argument(help="A TOML file; data.image_size, data.classes and [scheme] count here.")],
+    config: Annotated[
+        Path, typer.Argument(help="A TOML file; data.image_size, data.classes and its section scheme count here.")
+    ],
     clients: Annotated[list[str], typer.Option(help="The pseudonyms of the clients.", metavar="NAME...")],
     store: Annotated[
         str,

@@ -145,6 +145,8 @@ def train(
         "optimizer": None if optimizer is None else hash_of_optimizer(trainer, image_shape),
         "params": None if params is None else hash_of_arrays(*map(np.asarray, jax.tree.leaves(params))),
     }
+    if data_sets:  # by which a withdrawal finds what was trained on them
+        inputs["data_sets"] = [{"client": one["client"], "id": one["id"]} for one in run.made_from]
     workdir, server_config = Path(workdir), ServerConfig(train=config)
     if read_results(workdir / "results.json", "test_accuracy") is not None:
         with open_workdir(workdir, server_config, inputs):

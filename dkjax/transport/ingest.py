@@ -4,8 +4,10 @@ import collections
 import dataclasses
 import functools
 import hashlib
+import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +19,13 @@ from dkjax.dkds.verify import verify
 from dkjax.errors import DataError, DkjaxError
 from dkjax.formats.strict_json import one_line
 from dkjax.transport.age import sealed_length, unseal
-from dkjax.transport.pace import with_retries
+from dkjax.transport.pace import stopping_pool, with_retries
 from dkjax.transport.register import Accepted, Register
 from dkjax.transport.report import write_report
 from dkjax.transport.sanity import Limits, check_images
 from dkjax.transport.sealed_set import (
     DKDS_COMMIT,
-    MAX_LIST_BYTES,
+    MAX_SEALED_LIST_BYTES,
     SealedFile,
     SealedPiece,
     SealedSet,
@@ -37,6 +39,8 @@ from dkjax.transport.store_errors import StoreError
 from dkjax.transport.ticket import CLOCK_SECONDS, Ticket, moment, now, require_fits, stamp
 
 _THREADS = 4
+_MOST_OBJECTS = 1 << 18
+"""More than a list can name."""
 _STANZAS = 4096
 """The bytes of further recipients that another writer of age may put into a header."""
 
@@ -138,6 +142,7 @@ class _Taking:
         self.sealed_set: SealedSet | None = None
         self._notes: list[str] = []
         self._images: list[str] = []
+        self._stop = threading.Event()
 
     def verdict(self) -> Verdict:
         """Take it, and say what became of it; raises nothing, whatever was sent."""
@@ -170,16 +175,16 @@ class _Taking:
                 return Verdict(
                     one.client, slot, "kept", "", one.data_set, one.records, str(self._register.into / one.folder)
                 )
-        sealed = self._asked(lambda: self._store.get(f"{slot}/{MANIFEST}", MAX_LIST_BYTES))
+        sealed = self._asked(lambda: self._store.get(f"{slot}/{MANIFEST}", MAX_SEALED_LIST_BYTES))
         if sealed is None:
-            some = self._asked(lambda: sum(1 for _ in self._store.list(slot)))
+            some = len(self._asked(self._objects))
             if some:
                 return Verdict(ticket.client, slot, "incomplete", f"{some} objects are there, {MANIFEST} is not yet")
             return Verdict(ticket.client, slot, "waiting", "nothing was sent yet")
         found = read_list(unseal(sealed, self._identities))
         self._require_for_ticket(found)
         self.sealed_set = found
-        sizes = {name.rpartition("/")[2]: size for name, size in self._asked(lambda: list(self._store.list(slot)))}
+        sizes = {name.rpartition("/")[2]: size for name, size in self._asked(self._objects)}
         if missing := [piece.object for piece in found.pieces if piece.object not in sizes]:
             return Verdict(
                 ticket.client, slot, "incomplete", f"{len(missing)} objects are missing, such as {missing[0]}"
@@ -249,21 +254,17 @@ class _Taking:
 
     def _open_into(self, path: Path, found: SealedSet) -> None:
         """Fetch and open all pieces, a few at a time, and put the files together."""
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with stopping_pool(_THREADS, self._stop) as pool:
             for one in found.files:
                 whole = hashlib.sha256()
                 ahead: collections.deque[Future[bytes]] = collections.deque()
-                try:
-                    with open(path / one.file, "xb") as file:
-                        for piece, plain in _with_lengths(one, found.piece_bytes):
-                            ahead.append(pool.submit(self._piece, piece, plain))
-                            if len(ahead) > _THREADS:
-                                _append(ahead.popleft().result(), file, whole)
-                        while ahead:
+                with open(path / one.file, "xb") as file:
+                    for piece, plain in _with_lengths(one, found.piece_bytes):
+                        ahead.append(pool.submit(self._piece, piece, plain))
+                        if len(ahead) > _THREADS:
                             _append(ahead.popleft().result(), file, whole)
-                except BaseException:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    raise
+                    while ahead:
+                        _append(ahead.popleft().result(), file, whole)
                 if whole.hexdigest() != one.sha256:
                     raise DataError(f"{one.file} is not what was signed")
         (path / DKDS_COMMIT).write_text(found.files[0].sha256 + "\n")
@@ -322,8 +323,11 @@ class _Taking:
         self._register.accept(accepted, path, {"images": sanity.prints, "records": ids})
         return Verdict(found.client, self._ticket.slot, "accepted", folder=str(self._register.into / accepted.folder))
 
+    def _objects(self) -> list[tuple[str, int]]:
+        return list(itertools.islice(self._store.list(self._ticket.slot), _MOST_OBJECTS))
+
     def _asked(self, ask: Callable[[], Any]) -> Any:
-        return with_retries(ask, attempts=self._attempts)
+        return with_retries(ask, attempts=self._attempts, stop=self._stop)
 
 
 def _with_lengths(one: SealedFile, piece_bytes: int) -> Iterator[tuple[SealedPiece, int]]:

@@ -1,9 +1,11 @@
 """How fast, and how often again: a limit on bytes a second, and retries with jitter."""
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from dkjax.transport.store_errors import StoreError
@@ -26,7 +28,7 @@ class Pace:
     def __init__(
         self,
         bytes_per_second: float | None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rate, self._sleep, self._clock = bytes_per_second, sleep, clock
@@ -48,12 +50,33 @@ class Pace:
             self._sleep(wait)
 
 
+@contextlib.contextmanager
+def stopping_pool(threads: int, stop: threading.Event) -> Iterator[ThreadPoolExecutor]:
+    """Run a pool of threads that ask a store, and end it soon where the work is broken off.
+
+    Args:
+        threads: how many.
+        stop: set when the block is left by an exception, so that nobody waits for a further try.
+
+    Yields:
+        The pool. After Ctrl-C, requests under way are left to themselves; otherwise they are waited for.
+    """
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    except BaseException as error:
+        stop.set()
+        pool.shutdown(wait=not isinstance(error, KeyboardInterrupt), cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
 def with_retries(
     ask: Callable[[], _Result],
     *,
     attempts: int = ATTEMPTS,
     on_failure: Callable[[StoreError], None] = lambda error: None,
-    sleep: Callable[[float], None] = time.sleep,
+    stop: threading.Event | None = None,
 ) -> _Result:
     """Ask a store again while that may help, after a random time that grows.
 
@@ -61,14 +84,27 @@ def with_retries(
         ask: what may raise `StoreError`.
         attempts: how often, in all.
         on_failure: told of each failure.
-        sleep: waits.
+        stop: ends the waiting, too, when it is set.
 
     Raises:
         StoreError: the last failure, or one after which asking again does not help.
 
     Guarantees:
         - waits are random and bounded (`test_pace.py::test_waits_grow_and_are_random`).
+        - Ctrl-C is heard while a store does not answer
+          (`test_sending.py::test_stopped_while_the_store_does_not_answer`).
     """
+    stop = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        # Signals are handled by the main thread, which must not be busy in a library meanwhile.
+        with stopping_pool(1, stop) as pool:
+            return pool.submit(_tried, ask, attempts, on_failure, stop).result()
+    return _tried(ask, attempts, on_failure, stop)
+
+
+def _tried(
+    ask: Callable[[], _Result], attempts: int, on_failure: Callable[[StoreError], None], stop: threading.Event
+) -> _Result:
     for attempt in range(attempts):
         try:
             return ask()
@@ -76,5 +112,6 @@ def with_retries(
             on_failure(error)
             if not error.again or attempt == attempts - 1:
                 raise
-            sleep(random.uniform(0, min(_LONGEST, _FIRST * 2**attempt)))
+            if stop.wait(random.uniform(0, min(_LONGEST, _FIRST * 2**attempt))):
+                raise
     raise AssertionError("attempts must be at least 1")

@@ -18,7 +18,8 @@ from dkjax.transport.signature import canonical, is_signed, public_key_of, signe
 from dkjax.transport.ticket import Count, Entry, Hex32, Hex64, Recipe, Ticket, Time, Word, first_problem, now, stamp
 
 PURPOSE = "sealed data set"
-MAX_LIST_BYTES = 64 << 20
+MAX_LIST_BYTES = 16 << 20
+MAX_SEALED_LIST_BYTES = MAX_LIST_BYTES + (1 << 20)
 DKDS_MANIFEST, DKDS_COMMIT = "manifest.json", "COMMIT"
 
 _Object = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}\.age$")]
@@ -203,6 +204,9 @@ def sign_list(
         ticket: for which ticket.
         pieces: by number of the file and of the piece.
         key: the client's.
+
+    Raises:
+        DataError: there are too many pieces for one list.
     """
     files = [
         {
@@ -226,7 +230,10 @@ def sign_list(
         "files": files,
         "public_key": public_key_of(key),
     }
-    return canonical(signed(tree, PURPOSE, key))
+    listed = canonical(signed(tree, PURPOSE, key))
+    if len(listed) > MAX_LIST_BYTES:
+        raise DataError(f"{data_set.path} has too many pieces for one ticket: divide it (dkjax encrypt --shard)")
+    return listed
 
 
 def read_list(data: bytes) -> SealedSet:

@@ -7,7 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from io import FileIO
 from pathlib import Path
 
@@ -17,16 +17,14 @@ from dkjax.errors import DataError, TransportError
 from dkjax.runtime.files import alone_in
 from dkjax.transport.age import seal, sealed_length
 from dkjax.transport.journal import Journal
-from dkjax.transport.pace import Pace, with_retries
-from dkjax.transport.sealed_set import LocalSet, SealedPiece, open_local, sign_list
+from dkjax.transport.pace import Pace, stopping_pool, with_retries
+from dkjax.transport.sealed_set import MAX_SEALED_LIST_BYTES, LocalSet, SealedPiece, open_local, sign_list
 from dkjax.transport.signature import fingerprint, public_key_of
 from dkjax.transport.store import MANIFEST, PresignedStore, Store, Writer, place_of
 from dkjax.transport.ticket import CLOCK_SECONDS, Ticket, now, require_fits, require_valid_now, stamp
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are done and all bytes, before sealing."""
-
-_SPARE_MANIFEST = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,10 +92,10 @@ def upload(
 
     Guarantees:
         - killed at any point, the same call completes, and sends nothing again that the store had acknowledged
-          (`test_upload.py::test_killed_at_any_point`).
-        - nothing in the store is overwritten (`test_upload.py::test_nothing_is_overwritten`).
+          (`test_sending.py::test_killed_at_any_point`).
+        - nothing in the store is overwritten (`test_sending.py::test_nothing_is_overwritten`).
         - what leaves the client is sealed: no stretch of the data set appears in it
-          (`test_upload.py::test_the_store_sees_nothing`).
+          (`test_sending.py::test_the_store_sees_nothing`).
     """
     began = time.monotonic()
     require_valid_now(ticket, now())
@@ -121,7 +119,7 @@ def upload(
     with alone_in(folder, "data set"):
         journal = Journal(folder, about)
         try:
-            sending = _Sending(data_set, ticket, writer, journal, Pace(bytes_per_second))
+            sending = _Sending(data_set, ticket, writer, journal, bytes_per_second)
             already = journal.complete
             if not already:
                 sending.refuse_used()
@@ -157,9 +155,13 @@ def open_ticket_store(ticket: Ticket, to: str | None) -> Writer:
 class _Sending:
     """The objects of one upload, on their way."""
 
-    def __init__(self, data_set: LocalSet, ticket: Ticket, writer: Writer, journal: Journal, pace: Pace) -> None:
+    def __init__(
+        self, data_set: LocalSet, ticket: Ticket, writer: Writer, journal: Journal, bytes_per_second: float | None
+    ) -> None:
         self._data_set, self._ticket, self._writer = data_set, ticket, writer
-        self._journal, self._pace = journal, pace
+        self._journal = journal
+        self._stop = threading.Event()
+        self._pace = Pace(bytes_per_second, self._stop.wait)
         self._lock = threading.Lock()
         self._tried = {piece.object for piece in journal.pieces.values()}
         self._free = None
@@ -175,7 +177,7 @@ class _Sending:
         if self._journal.manifest is not None:
             return
         name = f"{self._ticket.slot}/{MANIFEST}"
-        if with_retries(lambda: self._writer.get(name, _SPARE_MANIFEST)) is not None:
+        if with_retries(lambda: self._writer.get(name, MAX_SEALED_LIST_BYTES)) is not None:
             raise DataError(
                 f"the ticket was used already: the store {self._writer.name} holds a data set for it; "
                 "each data set needs a ticket of its own"
@@ -196,24 +198,20 @@ class _Sending:
                     done += size
                     progress(done, total)
 
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                for number, (name, size, digest) in enumerate(self._data_set.files):
-                    whole = hashlib.sha256()
-                    with open(self._data_set.path / name, "rb", buffering=0) as file:
-                        for place in range(-(-size // self._ticket.piece_bytes)):
-                            plain = _read(file, self._ticket.piece_bytes)
-                            whole.update(plain)
-                            settle(threads)
-                            running[pool.submit(self._piece, (number, place), plain)] = len(plain)
-                    if whole.hexdigest() != digest:
-                        raise DataError(
-                            f"{self._data_set.path / name} is damaged, so nothing is accepted: dkjax verify says where"
-                        )
-                settle(0)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        with stopping_pool(threads, self._stop) as pool:
+            for number, (name, size, digest) in enumerate(self._data_set.files):
+                whole = hashlib.sha256()
+                with open(self._data_set.path / name, "rb", buffering=0) as file:
+                    for place in range(-(-size // self._ticket.piece_bytes)):
+                        plain = _read(file, self._ticket.piece_bytes)
+                        whole.update(plain)
+                        settle(threads)
+                        running[pool.submit(self._piece, (number, place), plain)] = len(plain)
+                if whole.hexdigest() != digest:
+                    raise DataError(
+                        f"{self._data_set.path / name} is damaged, so nothing is accepted: dkjax verify says where"
+                    )
+            settle(0)
 
     def manifest(self, key: Ed25519PrivateKey) -> None:
         """Sign, seal and send the list of what belongs together."""
@@ -226,7 +224,7 @@ class _Sending:
         name = f"{self._ticket.slot}/{MANIFEST}"
         began = time.monotonic()
         written = self._put(name, kept, sealed)
-        if not written and with_retries(lambda: self._writer.get(name, _SPARE_MANIFEST)) != kept:
+        if not written and with_retries(lambda: self._writer.get(name, MAX_SEALED_LIST_BYTES)) != kept:
             raise DataError(
                 f"the ticket was used already: the store {self._writer.name} holds another data set for it; "
                 "each data set needs a ticket of its own"
@@ -258,7 +256,7 @@ class _Sending:
             self._journal.failed(piece, str(error))
 
         self._pace.wait_for(len(data))
-        written = with_retries(lambda: self._writer.put_new(name, data), on_failure=failed)
+        written = with_retries(lambda: self._writer.put_new(name, data), on_failure=failed, stop=self._stop)
         with self._lock:
             self.sent_bytes += len(data) if written else 0
         return written

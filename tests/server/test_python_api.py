@@ -117,6 +117,9 @@ def test_equals_the_command(tmp_path: Path) -> None:
     found = dkjax.server.train(model, [paths[0], open_data_set(paths[1])], **shared)
     assert_same_params(found.params, dkjax.load_trained(tmp_path / "run").params)
     assert found.class_names == tuple(str(digit) for digit in range(10))
+    made_from = dkjax.load_trained(tmp_path / "run").trained.made_from
+    assert [one["client"] for one in made_from] == ["a", "b"]
+    assert found.trained.made_from == made_from
 
 
 def test_load_trained(run: TrainedRun, tmp_path: Path) -> None:
@@ -124,6 +127,7 @@ def test_load_trained(run: TrainedRun, tmp_path: Path) -> None:
     assert_same_params(trained.params, run.params)
     loaded = dkjax.load_trained(tmp_path / "run")
     assert (loaded.accuracy, loaded.curve, loaded.model) == (run.accuracy, run.curve, MODEL)
+    assert [(one["client"], one["records"]) for one in loaded.trained.made_from] == [("a", 40), ("b", 24)]
     np.testing.assert_array_equal(loaded.predict(TEST[0]), run.predict(TEST[0]))
     # Finished, it is not trained again; with another optimizer it is another run.
     before = (tmp_path / "run" / "metrics.jsonl").stat().st_mtime_ns

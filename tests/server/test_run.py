@@ -1,6 +1,8 @@
 """The server from data sets to a tested model: the same as the simulation's, and never from damaged data."""
 
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from made_data_sets import digits, encrypted
 
+import dkjax
 from dkjax.config import ServerConfig, config_hash, parse_as, parse_config, resolved
 from dkjax.dkds import layout, open_data_set
 from dkjax.errors import ConfigError, DamagedDataSetError, DataError
@@ -96,6 +99,18 @@ def test_results(served: dict, data: tuple[Path, Path]) -> None:
     assert names == {"checkpoints", "config.json", "metrics.jsonl", "model.json", "params", "results.json"}
     held = json.loads((workdir / "config.json").read_text())
     assert [one["client"] for one in held["data_sets"]] == ["a", "b"]
+
+
+def test_the_model_names_what_it_was_made_from(served: dict, data: tuple[Path, Path]) -> None:
+    provenance = json.loads((served["workdir"] / "model.json").read_text())["provenance"]
+    assert provenance["code"]["dkjax"] == dkjax.__version__
+    assert re.fullmatch("[0-9a-f]{64}", provenance["code"]["sha256"])
+    for one, path, images, fixed in zip(provenance["data_sets"], data, (30, 18), (0, 1), strict=True):
+        manifest = (path / "manifest.json").read_bytes()
+        assert one["sha256"] == hashlib.sha256(manifest).hexdigest()
+        assert (one["client"], one["id"], one["records"]) == (path.stem, json.loads(manifest)["id"], images)
+        assert (one["scheme"], one["parameters"]["fixed_blocks"], one["keys"]) == ("disposable", fixed, "reproducible")
+    assert [*load_trained(served["workdir"]).made_from] == provenance["data_sets"]
 
 
 def test_equals_the_simulation(tmp_path: Path) -> None:

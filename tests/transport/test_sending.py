@@ -4,6 +4,9 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -289,6 +292,28 @@ def test_a_ledger_of_something_else(server: Server, tmp_path: Path) -> None:
     Journal(tmp_path / "state", {"slot": "a"}).close()
     with pytest.raises(DataError, match="belongs to another upload"):
         Journal(tmp_path / "state", {"slot": "b"})
+
+
+def test_stopped_while_the_store_does_not_answer(server: Server) -> None:
+    ticket = server.ticket("plant-a")
+    server.data_set("plant-a")
+    (server.folder / "a.ticket").write_bytes((server.keys.path / "tickets" / f"{ticket.id}.ticket").read_bytes())
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(5)
+        env = {**os.environ, **KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{deaf.getsockname()[1]}"}
+        command = [sys.executable, "-m", "dkjax", "upload", "sites/plant-a.dkds", "--ticket", "a.ticket", "--key", "k"]
+        command += ["--to", "s3://inbox/a"]
+        with subprocess.Popen(command, cwd=server.folder, env=env, stderr=subprocess.PIPE, text=True) as sending:
+            deaf.settimeout(60)
+            connection, _ = deaf.accept()
+            sending.send_signal(signal.SIGINT)
+            _, said = sending.communicate(timeout=20)
+            connection.close()
+    assert (sending.returncode, said) == (
+        75,
+        "dkjax: stopped; what was finished is kept, and the same command goes on\n",
+    )
 
 
 def test_one_at_a_time(server: Server) -> None:
