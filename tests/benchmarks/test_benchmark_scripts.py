@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import feed
+import names
 import photos
 import pytest
 import script
@@ -19,10 +20,12 @@ from typer.testing import CliRunner
 from dkjax.bench.table import print_tables
 
 FEED = ["--size", "32", "--batch", "4", "--images", "30", "--repeats", "1"]
+NAMES = ["--names", "20"]
 PHOTOS = ["--images", "4", "--size", "32", "--repeats", "1"]
 TRAIN = ["--batch", "4", "--steps", "2", "--repeats", "1"]
 SCRIPTS: dict[str, tuple[ModuleType, str, list[str]]] = {
     "feed": (feed, "measure_feed", FEED),
+    "names": (names, "measure_names", NAMES),
     "photos": (photos, "measure_photos", PHOTOS),
     "train": (train, "measure_training", TRAIN),
 }
@@ -80,6 +83,22 @@ def test_photos_are_compared(ran: dict) -> None:
         assert word in text
 
 
+def test_names_are_counted(ran: dict) -> None:
+    assert "20 names" in ran["names", False].stdout
+    (row,) = json.loads(ran["names", True].stdout)["rows"]
+    assert row["names"] == 20 and row["cpu_microseconds_a_name"] > 0
+
+
+@pytest.mark.slow
+def test_a_name_takes_few_bytes() -> None:
+    """Listing 100,000 images: what is held, and that a name of a larger folder takes no longer."""
+    result = names.measure_names([10**4, 10**5])
+    small, large = result["rows"]
+    assert large["listing_bytes_a_name"] < 300
+    assert large["bytes_until_encrypted"] < 300 * 10**5
+    assert large["cpu_microseconds_a_name"] < 2 * small["cpu_microseconds_a_name"]
+
+
 def test_training_is_compared(ran: dict) -> None:
     text = ran["train", False].stdout
     for word in ("2 steps of 4 images of 32 px, float32", "one batch on the device", "and a checkpoint", "images/s"):
@@ -107,7 +126,8 @@ def test_what_is_wrong_is_said(arguments: list[str], text: str, ran: dict) -> No
 def test_help(name: str) -> None:
     result = CliRunner().invoke(script.app(SCRIPTS[name][0].main), ["-h"], env={"COLUMNS": "120"})
     assert (result.exit_code, result.stderr) == (0, "")
-    for word in ("--json", "--repeats", "--images" if name == "photos" else "--batch"):
+    own = {"names": ("--names", "--folder"), "photos": ("--repeats", "--images", "--photographs")}
+    for word in ("--json", *own.get(name, ("--repeats", "--batch"))):
         assert word in result.stdout
 
 

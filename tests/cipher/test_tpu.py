@@ -53,7 +53,7 @@ def test_permuting_is_cheaper_than_two_gathers(devices):
 def test_no_collective(devices):
     shard = NamedSharding(Mesh(devices, "data"), PartitionSpec("data"))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0, impl="chacha20"), IMAGES))
-    program = functools.partial(encryption._run, schemes.disposable(BLOCK_SIZE), inverse=False)
+    program = functools.partial(encryption._run, schemes.disposable(BLOCK_SIZE), inverse=False, natively=True)
     lowered = jax.jit(program).lower(
         abstract(keys.shape, keys.dtype, shard), abstract((IMAGES, *SHAPE), jnp.uint8, shard)
     )
