@@ -50,7 +50,8 @@ class EncryptedDataSet:
     @cached_property
     def pool(self) -> RecordPool:
         """All records, gathered from the shards without copying them first."""
-        return RecordPool([{"image": shard.image, "label": shard.label} for shard in self.shards])
+        pieces: list[Records] = [{"image": shard.image, "label": shard.label} for shard in self.shards]
+        return RecordPool(pieces, [shard.file for shard in self.shards])
 
     @property
     def labels(self) -> NDArray[np.int32]:

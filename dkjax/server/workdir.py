@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from dkjax.config import asked_for, config_hash, resolved
-from dkjax.errors import ConfigError
-from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, write_json
+from dkjax.errors import ConfigError, DataError
+from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, special_file, write_json
 from dkjax.runtime.processes import is_leader, run_on_all
 
 _CONFIG = "config.json"
@@ -33,6 +33,7 @@ def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None
 
     Raises:
         ConfigError: the folder holds another run or other files, or another process is working in it.
+        DataError: its configuration is damaged, or there is a named pipe or a device in it.
     """
     held = {"hash": config_hash(config), "config": resolved(config), **(inputs or {})}
     with contextlib.ExitStack() as stack:
@@ -57,13 +58,20 @@ def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
     begun = {LOCK, _CONFIG + UNFINISHED}
     if not path.is_dir() or begun.issuperset(os.listdir(path)):
         return
+    for file in path.rglob("*"):
+        if (kind := special_file(file)) is not None:
+            raise DataError(f"{file} is {kind}, for which a run would wait for ever: remove it")
     try:
         held = read_json(path / _CONFIG)
-        if not isinstance(held, dict):
-            raise ValueError("no configuration")
-        differing = _differences(_by_key(held), _by_key(wanted))
-    except (ValueError, TypeError, KeyError):
-        raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder") from None
+    except DataError as error:
+        # Only a run has a lock; the folder of a pretrained model has a config.json too.
+        if not os.path.lexists(path / LOCK):
+            held = None
+        else:
+            raise DataError(f"{error}: copy it again, or choose another --workdir") from None
+    if held is None or "config" not in held:
+        raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder")
+    differing = _differences(_by_key(held), _by_key(wanted))
     if differing:
         raise ConfigError(
             f"{path} holds another run, which differs in {', '.join(differing)}: choose another --workdir"
