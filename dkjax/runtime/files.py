@@ -225,8 +225,12 @@ def write_json(path: Path, value: Mapping[str, Any], *, private: bool = False) -
         unfinished.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path, *, printed: bool = False) -> dict[str, Any] | None:
     """Read what `write_json` wrote, without its checksum, or None where there is no such file.
+
+    Args:
+        path: the file.
+        printed: whether it may be what a command printed with `--json`, which has no checksum.
 
     Raises:
         DataError: the file is not what was written, or no file; the caller adds what to do.
@@ -239,7 +243,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         raise DataError(f"{path} is {kind}, no file")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        if value.pop(CHECKSUM) == _checksum(value):
+        if (printed and CHECKSUM not in value) or value.pop(CHECKSUM) == _checksum(value):
             return dict(value)
     except FileNotFoundError:
         return None
@@ -254,19 +258,20 @@ def _checksum(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
 
 
-def read_results(path: Path, *required: str) -> dict[str, Any] | None:
+def read_results(path: Path, *required: str, printed: bool = False) -> dict[str, Any] | None:
     """Read the results of a finished run, or None where there are none.
 
     Args:
         path: a JSON file that `write_json` wrote.
         *required: keys that it must have.
+        printed: as for `read_json`.
 
     Raises:
         DataError: the file is damaged.
     """
     problem = f"{path} is damaged"
     try:
-        results = read_json(path)
+        results = read_json(path, printed=printed)
         if results is None or set(required) <= results.keys():
             return results
     except DataError as error:
