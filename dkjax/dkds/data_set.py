@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -128,8 +129,14 @@ def commit_of(manifest: bytes) -> bytes:
 
 def strangers_in(path: Path, manifest: Manifest) -> list[str]:
     """List what lies in the folder and does not belong there, sorted."""
-    own = {layout.MANIFEST, layout.COMMIT, LOCK, *(shard.file for shard in manifest.shards)}
-    return sorted(entry.name for entry in path.iterdir() if entry.name not in own)
+    own = {layout.MANIFEST, layout.COMMIT, *(shard.file for shard in manifest.shards)}
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.name not in own and not _is_lock(entry))
+
+
+def _is_lock(entry: os.DirEntry[str]) -> bool:
+    """Say whether a file is what a writer that was killed left; a lock is empty."""
+    return entry.name == LOCK and entry.is_file(follow_symlinks=False) and not entry.stat().st_size
 
 
 def _read(path: Path, limit: int) -> bytes | None:

@@ -7,6 +7,7 @@ sense. These are checksums, no signature: they find accidents, and changes by wh
 
 import dataclasses
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ Progress = Callable[[int, int], None]
 """Called with the bytes read so far and in all, from one thread at a time."""
 
 _CHUNK = 1 << 20
+_MISSING_NAMED = 100
+"""Missing shards that are told one by one; a manifest may name any number that are not there."""
+
 _THREADS = 8
 
 
@@ -129,6 +133,7 @@ class _Look:
         try:
             self.manifest = manifest = read_manifest(path)
             strangers = strangers_in(path, manifest)
+            present = set(os.listdir(path))
         except DamagedDataSetError as error:
             self.problems.append(error)
             return
@@ -138,7 +143,15 @@ class _Look:
         for name in strangers:
             text = f"{path / name} does not belong into a data set: remove it"
             self.problems.append(DamagedDataSetError("stranger", text))
-        for number, entry in enumerate(manifest.shards):
+        missing = [number for number, entry in enumerate(manifest.shards) if entry.file not in present]
+        for number in missing[:_MISSING_NAMED]:
+            text = f"{path / manifest.shards[number].file} is missing: copy it again"
+            self.problems.append(DamagedDataSetError("shard-missing", text, shard=number))
+        if more := missing[_MISSING_NAMED:]:
+            text = f"{path}: {len(more):,} more shards are missing: copy the data set again"
+            self.problems.append(DamagedDataSetError("shard-missing", text, shard=more[0]))
+        for number in sorted(set(range(len(manifest.shards))).difference(missing)):
+            entry = manifest.shards[number]
             try:
                 self.shards[number] = open_shard(path, number, manifest)
             except DamagedDataSetError as error:
@@ -190,8 +203,9 @@ def _read_everything(looks: Sequence[_Look], progress: Progress) -> None:
             # What is damaged has told what it has to tell.
             del look.shards[number]
     for look in looks:
-        files = [[look.path / entry.file for entry in look.manifest.shards] if look.manifest else []]
-        look.problems += [_common_record(files, *found) for found in _common_ids([look.shards])]
+        for first, place in _common_ids([look.shards]):
+            files = [look.path / entry.file for entry in look.opened.shards]
+            look.problems.append(_common_record([files], first, place))
 
 
 class _Counter:

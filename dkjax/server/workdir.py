@@ -1,6 +1,7 @@
 """The folder of a run: one configuration, one training at a time, every file whole or absent."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,12 +34,22 @@ def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None
 
     Raises:
         ConfigError: the folder holds another run or other files, or another process is working in it.
-        DataError: its configuration is damaged, or there is a named pipe or a device in it.
+        DataError: its configuration is damaged, there is a named pipe or a device in it, or it was removed meanwhile.
+
+    Guarantees:
+        - a folder that is removed under a run is what the run ends with, whatever fails first
+          (`test_workdir.py::test_removed_meanwhile`).
     """
     held = {"hash": config_hash(config), "config": resolved(config), **(inputs or {})}
     with contextlib.ExitStack() as stack:
         run_on_all(lambda: stack.enter_context(_held(path, held)) if is_leader() else None)
-        yield path
+        try:
+            yield path
+        except Exception as error:
+            # Whatever failed, failed because of this; a stop has kept nothing then.
+            _require_still_there(path, held, error)
+            raise
+        _require_still_there(path, held)
 
 
 @contextlib.contextmanager
@@ -49,6 +60,19 @@ def _held(path: Path, held: dict[str, Any]) -> Iterator[None]:
         _refuse_foreign(path, held)
         write_json(path / _CONFIG, held)
         yield
+
+
+def _require_still_there(path: Path, held: dict[str, Any], cause: Exception | None = None) -> None:
+    """Raise `DataError` if somebody removed the folder of a run under it, or put another in its place."""
+    try:
+        there = read_json(path / _CONFIG)
+    except (DataError, OSError):
+        there = None
+    if there != json.loads(json.dumps(held)):
+        raise DataError(
+            f"{path} was removed, or its files replaced, while it was in use: the run ends here, and the same command "
+            "begins it anew"
+        ) from cause
 
 
 def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:

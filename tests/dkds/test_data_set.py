@@ -112,6 +112,12 @@ def test_a_lock_that_was_left_does_no_harm(path: Path) -> None:
     assert len(open_data_set(path)) == RECORDS
 
 
+def test_a_lock_with_something_in_it_is_a_stranger(path: Path) -> None:
+    (path / ".lock").write_bytes(bytes(1 << 20))
+    with pytest.raises(DamagedDataSetError, match=r"\.lock does not belong into a data set: remove it"):
+        open_data_set(path)
+
+
 def test_behind_links(path: Path) -> None:
     """The folder, and each file in it, may be a link; bytes count, not where they lie."""
     linked = path.with_name("linked.dkds")

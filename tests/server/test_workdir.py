@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dkjax.config import SimulationConfig, config_hash, parse_config, resolved
-from dkjax.errors import ConfigError, DataError
+from dkjax.errors import ConfigError, DataError, StoppedError
 from dkjax.runtime.files import read_json
 from dkjax.server.workdir import open_workdir
 
@@ -127,3 +127,19 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with open_workdir(path, config()):
         pass
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "begun anew"])
+@pytest.mark.parametrize("failing", [None, FileNotFoundError("some file of Orbax"), StoppedError("kept")])
+def test_removed_meanwhile(tmp_path: Path, how: str, failing: Exception | None) -> None:
+    path = tmp_path / "run"
+    removed = pytest.raises(DataError, match=r"run was removed, or its files replaced, while it was in use")
+    with removed, open_workdir(path, config(seed=3)):
+        path.rename(tmp_path / "elsewhere")
+        if how != "removed":
+            path.mkdir()
+        if how == "begun anew":
+            with open_workdir(path, config(seed=4)):
+                pass
+        if failing is not None:
+            raise failing
