@@ -65,6 +65,7 @@ DAMAGE = {
     "record-crc": "the bytes of a record are not those that were written",
     "label": "a label is outside the range of the classes",
     "id": "two records have one id",
+    "changed": "a shard was written to, replaced or removed while it was in use",
 }
 """What can be wrong with an encrypted data set."""
 

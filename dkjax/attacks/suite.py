@@ -16,7 +16,7 @@ from dkjax.attacks.statistics import Score
 from dkjax.attacks.symmetry import turned
 from dkjax.attacks.trials import ONE_BY_ONE, PICTURES, TRIALS
 from dkjax.errors import ConfigError
-from dkjax.runtime.files import alone_in, read_json, whole_file, write_json
+from dkjax.runtime.files import alone_in, read_results, whole_file, write_json
 
 RESULTS = "attacks.json"
 PICTURE_FOLDER = "pictures"
@@ -70,7 +70,7 @@ def run_suite(
         if workdir is not None:
             workdir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone_in(workdir, "--workdir"))
-            results = read_json(workdir / RESULTS) or results
+            results = read_results(workdir / RESULTS, "request", "settings") or results
         if results["request"] != request:
             raise ConfigError(f"{workdir} holds the results of another request: choose another --workdir")
         for case in cases:

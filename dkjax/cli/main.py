@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 import dkjax
 from dkjax.cli.attack import attack
 from dkjax.cli.bench import bench
+from dkjax.cli.bus_error import explain_bus_errors
 from dkjax.cli.convert import convert
 from dkjax.cli.doctor import doctor
 from dkjax.cli.encrypt import encrypt
@@ -105,6 +106,7 @@ def common(
 def main() -> None:
     """Run the command line as a process of its own."""
     leave_at_once_when_stopped()
+    explain_bus_errors()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that does not know a letter gets its number.

@@ -25,6 +25,10 @@ NumProcesses = Annotated[
 ProcessId = Annotated[
     int | None, typer.Option(min=0, envvar="JAX_PROCESS_ID", help="Which of them this is, counted from 0.")
 ]
+JoinTimeout = Annotated[
+    int | None,
+    typer.Option(min=1, help="How long processes wait for each other at the start; 300 by default.", metavar="SECONDS"),
+]
 Profile = Annotated[
     str | None,
     typer.Option(

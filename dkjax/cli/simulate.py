@@ -9,6 +9,7 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import (
     Coordinator,
+    JoinTimeout,
     NumProcesses,
     Overrides,
     ProcessId,
@@ -30,6 +31,7 @@ def simulate(
     coordinator: Coordinator = None,
     num_processes: NumProcesses = None,
     process_id: ProcessId = None,
+    join_timeout: JoinTimeout = None,
     profile: Profile = None,
     tensorboard: TensorBoard = False,
     as_json: ResultsAsJson = False,
@@ -46,7 +48,7 @@ def simulate(
 
     settings = load_config(config, overrides or [])
     profiling = parse_profiling(profile, tensorboard)
-    prints = prepare_training(coordinator, num_processes, process_id)
+    prints = prepare_training(coordinator, num_processes, process_id, join_timeout)
     workdir = workdir or Path("runs") / config.stem
 
     from dkjax.cli.observer import TerminalObserver

@@ -59,11 +59,11 @@ def _leave(*_: object) -> None:
     with contextlib.suppress(Exception):
         sys.stdout.flush()
     with contextlib.suppress(OSError):
-        os.write(2, _clean_line() + b"dkjax: stopped; nothing is lost, and the same command goes on\n")
+        os.write(2, clean_line() + b"dkjax: stopped; nothing is lost, and the same command goes on\n")
     os._exit(EXIT_CODE)
 
 
-def _clean_line() -> bytes:
-    """What removes a bar and the sign of Ctrl-C from a terminal, and brings the cursor back."""
+def clean_line() -> bytes:
+    """Return what removes a bar and the sign of Ctrl-C from a terminal, and brings the cursor back."""
     terminal = os.isatty(2) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     return b"\r\x1b[2K\x1b[?25h" if terminal else b""

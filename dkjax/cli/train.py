@@ -9,6 +9,7 @@ import typer
 from dkjax.cli.errors import for_people
 from dkjax.cli.options import (
     Coordinator,
+    JoinTimeout,
     NumProcesses,
     Overrides,
     ProcessId,
@@ -44,6 +45,7 @@ def train(
     coordinator: Coordinator = None,
     num_processes: NumProcesses = None,
     process_id: ProcessId = None,
+    join_timeout: JoinTimeout = None,
     profile: Profile = None,
     tensorboard: TensorBoard = False,
     as_json: ResultsAsJson = False,
@@ -63,7 +65,7 @@ def train(
 
     settings = load_as(ServerConfig, config, overrides or [])
     profiling = parse_profiling(profile, tensorboard)
-    prints = prepare_training(coordinator, num_processes, process_id)
+    prints = prepare_training(coordinator, num_processes, process_id, join_timeout)
 
     from dkjax.cli.observer import TrainingObserver
     from dkjax.report import server_run as served

@@ -13,24 +13,27 @@ if TYPE_CHECKING:
     from dkjax.train.profiling import Profiling
 
 
-def prepare_training(coordinator: str | None, num_processes: int | None, process_id: int | None) -> bool:
+def prepare_training(
+    coordinator: str | None, num_processes: int | None, process_id: int | None, join_timeout: int | None
+) -> bool:
     """Join the other processes, if there are any, and let compiled programs be kept; to be called before JAX computes.
 
     Args:
         coordinator: as given on the command line.
         num_processes: likewise.
         process_id: likewise.
+        join_timeout: likewise.
 
     Returns:
         Whether this process is the one that prints and writes.
     """
     _keep_compiled_programs()
 
-    from dkjax.runtime.join import Place, join
+    from dkjax.runtime.join import WAIT_SECONDS, Place, join
     from dkjax.runtime.processes import is_leader
 
     place = Place(coordinator, num_processes, process_id)
-    if join(place, os.environ, say):
+    if join(place, os.environ, say, join_timeout or WAIT_SECONDS):
         _give_stdout_to_results()
         return is_leader()
     return True

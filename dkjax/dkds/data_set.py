@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +51,8 @@ class EncryptedDataSet:
     @cached_property
     def pool(self) -> RecordPool:
         """All records, gathered from the shards without copying them first."""
-        return RecordPool([{"image": shard.image, "label": shard.label} for shard in self.shards])
+        pieces: list[Records] = [{"image": shard.image, "label": shard.label} for shard in self.shards]
+        return RecordPool(pieces, [shard.file for shard in self.shards])
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -127,8 +129,14 @@ def commit_of(manifest: bytes) -> bytes:
 
 def strangers_in(path: Path, manifest: Manifest) -> list[str]:
     """List what lies in the folder and does not belong there, sorted."""
-    own = {layout.MANIFEST, layout.COMMIT, LOCK, *(shard.file for shard in manifest.shards)}
-    return sorted(entry.name for entry in path.iterdir() if entry.name not in own)
+    own = {layout.MANIFEST, layout.COMMIT, *(shard.file for shard in manifest.shards)}
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.name not in own and not _is_lock(entry))
+
+
+def _is_lock(entry: os.DirEntry[str]) -> bool:
+    """Say whether a file is what a writer that was killed left; a lock is empty."""
+    return entry.name == LOCK and entry.is_file(follow_symlinks=False) and not entry.stat().st_size
 
 
 def _read(path: Path, limit: int) -> bytes | None:

@@ -21,6 +21,7 @@ from dkjax.errors import DamagedDataSetError
 from dkjax.formats import strict_json
 from dkjax.formats.safetensors import write_safetensors
 from dkjax.runtime.files import sha256_of, whole_file
+from dkjax.runtime.mapped_file import MappedFile, map_file
 from dkjax.sources.source import Records
 
 _TENSORS = {"image": ("U8", "u1"), "label": ("I32", "<i4"), "id": ("U8", "u1"), "crc32": ("U32", "<u4")}
@@ -36,12 +37,14 @@ class Shard:
         label: int32[n].
         id: uint8[n, 16], random, one for each record.
         crc32: uint32[n], of each record as `record_crcs` computes it.
+        file: what the file was like when it was mapped.
     """
 
     image: NDArray[np.uint8]
     label: NDArray[np.int32]
     id: NDArray[np.uint8]
     crc32: NDArray[np.uint32]
+    file: MappedFile
 
 
 def record_crcs(image: np.ndarray, label: np.ndarray, ids: np.ndarray) -> NDArray[np.uint32]:
@@ -153,7 +156,7 @@ def open_shard(folder: Path, number: int, manifest: Manifest) -> Shard:
         if header[name]["shape"] != shape:
             problem = f"{name} has shape {header[name]['shape']}, expected {shape}"
             raise _bad_header(path, number, problem)
-    return _mapped(path, header, first_byte)
+    return _mapped(path, number, header, first_byte)
 
 
 def holds_shard_of(
@@ -171,7 +174,7 @@ def holds_shard_of(
         return False
     if any(header[name]["shape"] != shape for name, shape in _shapes(count, image_shape).items()):
         return False
-    return not damaged_records(_mapped(path, header, first_byte)).size
+    return not damaged_records(_mapped(path, number, header, first_byte)).size
 
 
 def damaged_records(shard: Shard) -> NDArray[np.int64]:
@@ -190,16 +193,17 @@ def _shapes(count: int, image_shape: tuple[int, int, int]) -> dict[str, list[int
     return {"image": [count, *image_shape], "label": [count], "id": [count, layout.ID_BYTES], "crc32": [count]}
 
 
-def _mapped(path: Path, header: dict[str, Any], first_byte: int) -> Shard:
+def _mapped(path: Path, number: int, header: dict[str, Any], first_byte: int) -> Shard:
     """Map the tensors of a header that was checked."""
-    mapped = np.memmap(path, np.uint8, mode="r")
+    mapped, file = map_file(path)
+    if file.size != first_byte + max(header[name]["data_offsets"][1] for name in _TENSORS):
+        raise DamagedDataSetError("shard-size", f"{path} was written to meanwhile: copy it again", shard=number)
 
     def array(name: str) -> Any:
         begin, end = header[name]["data_offsets"]
-        flat = np.asarray(mapped[first_byte + begin : first_byte + end])
-        return flat.view(_TENSORS[name][1]).reshape(header[name]["shape"])
+        return mapped[first_byte + begin : first_byte + end].view(_TENSORS[name][1]).reshape(header[name]["shape"])
 
-    return Shard(array("image"), array("label"), array("id"), array("crc32"))
+    return Shard(array("image"), array("label"), array("id"), array("crc32"), file)
 
 
 def _metadata(data_set_id: str, number: int) -> dict[str, str]:

@@ -7,8 +7,9 @@ sense. These are checksums, no signature: they find accidents, and changes by wh
 
 import dataclasses
 import hashlib
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,9 @@ Progress = Callable[[int, int], None]
 """Called with the bytes read so far and in all, from one thread at a time."""
 
 _CHUNK = 1 << 20
+_MISSING_NAMED = 100
+"""Missing shards that are told one by one; a manifest may name any number that are not there."""
+
 _THREADS = 8
 
 
@@ -98,8 +102,16 @@ def require_whole(
     _refuse_twins(looks)
     _read_everything(looks, progress)
     _raise_first(looks)
-    _refuse_common_records(looks)
-    return tuple(look.data_set() for look in looks)
+    whole = tuple(look.data_set() for look in looks)
+    refuse_common_records(whole)
+    return whole
+
+
+def refuse_common_records(data_sets: Sequence[EncryptedDataSet]) -> None:
+    """Raise `DamagedDataSetError` if a record is in two places of open data sets; reads only the ids."""
+    files = [[one.path / entry.file for entry in one.manifest.shards] for one in data_sets]
+    for found in _common_ids([dict(enumerate(one.shards)) for one in data_sets]):
+        raise _common_record(files, *found)
 
 
 def labels_in_range(data_set: EncryptedDataSet) -> None:
@@ -121,6 +133,7 @@ class _Look:
         try:
             self.manifest = manifest = read_manifest(path)
             strangers = strangers_in(path, manifest)
+            present = set(os.listdir(path))
         except DamagedDataSetError as error:
             self.problems.append(error)
             return
@@ -130,7 +143,15 @@ class _Look:
         for name in strangers:
             text = f"{path / name} does not belong into a data set: remove it"
             self.problems.append(DamagedDataSetError("stranger", text))
-        for number, entry in enumerate(manifest.shards):
+        missing = [number for number, entry in enumerate(manifest.shards) if entry.file not in present]
+        for number in missing[:_MISSING_NAMED]:
+            text = f"{path / manifest.shards[number].file} is missing: copy it again"
+            self.problems.append(DamagedDataSetError("shard-missing", text, shard=number))
+        if more := missing[_MISSING_NAMED:]:
+            text = f"{path}: {len(more):,} more shards are missing: copy the data set again"
+            self.problems.append(DamagedDataSetError("shard-missing", text, shard=more[0]))
+        for number in sorted(set(range(len(manifest.shards))).difference(missing)):
+            entry = manifest.shards[number]
             try:
                 self.shards[number] = open_shard(path, number, manifest)
             except DamagedDataSetError as error:
@@ -182,7 +203,9 @@ def _read_everything(looks: Sequence[_Look], progress: Progress) -> None:
             # What is damaged has told what it has to tell.
             del look.shards[number]
     for look in looks:
-        look.problems += [_common_record(look, one, look, other) for one, other in _common_ids([look])]
+        for first, place in _common_ids([look.shards]):
+            files = [look.path / entry.file for entry in look.opened.shards]
+            look.problems.append(_common_record([files], first, place))
 
 
 class _Counter:
@@ -226,12 +249,12 @@ Place = tuple[int, int, int]
 """Which data set, shard and record."""
 
 
-def _common_ids(looks: Sequence[_Look]) -> list[tuple[Place, Place]]:
-    """Find records with one id: each that comes again, after the first that has it."""
-    places = [(i, number, len(shard.id)) for i, look in enumerate(looks) for number, shard in look.shards.items()]
+def _common_ids(data_sets: Sequence[Mapping[int, Shard]]) -> list[tuple[Place, Place]]:
+    """Find records with one id in shards by number: each that comes again, after the first that has it."""
+    places = [(i, number, len(shard.id)) for i, shards in enumerate(data_sets) for number, shard in shards.items()]
     if not sum(count for _, _, count in places):
         return []
-    ids = np.concatenate([shard.id for look in looks for shard in look.shards.values()])
+    ids = np.concatenate([shard.id for shards in data_sets for shard in shards.values()])
     halves = ids.view("<u8").reshape(-1, layout.ID_BYTES // 8)
     # Ids are random, so hardly two agree in their first half; those that do are compared one by one.
     order = np.argsort(halves[:, 0], kind="stable")
@@ -249,9 +272,9 @@ def _common_ids(looks: Sequence[_Look]) -> list[tuple[Place, Place]]:
     return found
 
 
-def _common_record(one: _Look, first: Place, other: _Look, place: Place) -> DamagedDataSetError:
-    files = [look.path / look.opened.shards[at[1]].file for look, at in ((one, first), (other, place))]
-    text = f"{files[1]}: record {place[2]} has the id of record {first[2]} of {files[0]}"
+def _common_record(files: Sequence[Sequence[Path]], first: Place, place: Place) -> DamagedDataSetError:
+    one, other = (files[at[0]][at[1]] for at in (first, place))
+    text = f"{other}: record {place[2]} has the id of record {first[2]} of {one}"
     return DamagedDataSetError("id", text, shard=place[1], record=place[2])
 
 
@@ -263,11 +286,6 @@ def _refuse_twins(looks: Sequence[_Look]) -> None:
             hint = "" if look.opened.keys == "disposable" else "; clients that share a seed need names of their own"
             raise DataError(f"{look.path} is the same data set as {seen[look.opened.id]}: give it once{hint}")
         seen[look.opened.id] = look.path
-
-
-def _refuse_common_records(looks: Sequence[_Look]) -> None:
-    for first, place in _common_ids(looks):
-        raise _common_record(looks[first[0]], first, looks[place[0]], place)
 
 
 def _raise_first(looks: Sequence[_Look]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dkjax.errors import DataError
 from dkjax.runtime.machine import cpu_cores
+from dkjax.runtime.mapped_file import MappedFile
 from dkjax.sources.source import Indices, Records, positions
 
 _BYTES_A_THREAD = 4 << 20
@@ -28,6 +29,7 @@ class RecordPool:
 
     Args:
         pieces: records whose images have one shape.
+        files: where pieces are mapped from.
 
     Raises:
         DataError: no piece, or images of different shapes.
@@ -39,7 +41,7 @@ class RecordPool:
           (`test_record_pool.py::test_no_batch_is_overwritten`).
     """
 
-    def __init__(self, pieces: Sequence[Records]) -> None:
+    def __init__(self, pieces: Sequence[Records], files: Sequence[MappedFile] = ()) -> None:
         if not pieces:
             raise DataError("there are no records: nothing was uploaded")
         shapes = {piece["image"].shape[1:] for piece in pieces}
@@ -47,6 +49,7 @@ class RecordPool:
             one, other = sorted(shapes)[:2]
             raise DataError(f"images of shape {list(one)} and {list(other)} cannot be mixed: encrypt them alike")
         self.pieces = tuple(pieces)
+        self.files = tuple(files)
         self.image_shape: tuple[int, int, int] = shapes.pop()
         self.labels: NDArray[np.int32] = np.concatenate([piece["label"] for piece in pieces])
         self._images = [piece["image"] for piece in pieces]

@@ -76,7 +76,7 @@ def read_run(workdir: Path, attacks: Path | None = None) -> RunFiles:
         own = workdir / RESULTS
         attacks = own if own.is_file() else workdir / "attacks"
     path = attacks / RESULTS if attacks.is_dir() else attacks
-    found = read_results(path, "request", "settings")
+    found = read_results(path, "request", "settings", printed=path == attacks)
     if simulation is None and found is None:
         raise ConfigError(f"{workdir} holds nothing to report: neither results.json nor {RESULTS}")
     return RunFiles(workdir, simulation, found, None if found is None else path.parent)

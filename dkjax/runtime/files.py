@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from dkjax.errors import ConfigError, DataError
 
 UNFINISHED = ".unfinished"
 """The suffix of a file that is being written; readers ignore files with it."""
+
+CHECKSUM = "checksum"
+"""The name, in every JSON object that is written, of the SHA-256 of the rest."""
 
 LOCK = ".lock"
 """The lock file of a folder that a process is using."""
@@ -206,46 +209,74 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, value: Any, *, private: bool = False) -> None:
-    """Write a JSON file that appears whole or not at all.
+def write_json(path: Path, value: Mapping[str, Any], *, private: bool = False) -> None:
+    """Write a JSON object, with a checksum of its own, to a file that appears whole or not at all.
 
     Args:
         path: where; its folder is created.
-        value: what.
+        value: what; the name `checksum` is taken.
         private: whether only the file's owner may read it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as unfinished:
         if private:
             unfinished.touch(mode=0o600)
-        unfinished.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps({**value, CHECKSUM: _checksum(value)}, indent=2, allow_nan=False)
+        unfinished.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any | None:
-    """Read a JSON file that `write_json` wrote, or None where there is none."""
+def read_json(path: Path, *, printed: bool = False) -> dict[str, Any] | None:
+    """Read what `write_json` wrote, without its checksum, or None where there is no such file.
+
+    Args:
+        path: the file.
+        printed: whether it may be what a command printed with `--json`, which has no checksum.
+
+    Raises:
+        DataError: the file is not what was written, or no file; the caller adds what to do.
+
+    Guarantees:
+        - a changed value, name or order is noticed (`test_files.py::test_a_changed_json_file_is_noticed`).
+        - a named pipe is refused at once (`test_files.py::test_a_pipe_is_no_json`).
+    """
+    if (kind := special_file(path)) is not None:
+        raise DataError(f"{path} is {kind}, no file")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if (printed and CHECKSUM not in value) or value.pop(CHECKSUM) == _checksum(value):
+            return dict(value)
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    raise DataError(f"{path} is damaged")
 
 
-def read_results(path: Path, *required: str) -> dict[str, Any] | None:
+def _checksum(value: Mapping[str, Any]) -> str:
+    """Hash values, names and their order: what any two programs read from the file, not how it is spaced."""
+    plain = json.loads(json.dumps(value, allow_nan=False))
+    return hashlib.sha256(json.dumps(plain, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+def read_results(path: Path, *required: str, printed: bool = False) -> dict[str, Any] | None:
     """Read the results of a finished run, or None where there are none.
 
     Args:
         path: a JSON file that `write_json` wrote.
         *required: keys that it must have.
+        printed: as for `read_json`.
 
     Raises:
         DataError: the file is damaged.
     """
+    problem = f"{path} is damaged"
     try:
-        results = read_json(path)
-    except (ValueError, RecursionError):
-        results = ()
-    if results is not None and not (isinstance(results, dict) and set(required) <= results.keys()):
-        raise DataError(f"{path} is damaged: remove it, and the command that wrote it makes it again")
-    return results
+        results = read_json(path, printed=printed)
+        if results is None or set(required) <= results.keys():
+            return results
+    except DataError as error:
+        problem = str(error)
+    raise DataError(f"{problem}: remove it, and the command that wrote it makes it again")
 
 
 @contextlib.contextmanager

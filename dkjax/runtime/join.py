@@ -4,8 +4,10 @@ import dataclasses
 import errno
 import importlib.util
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 
@@ -13,7 +15,9 @@ from dkjax.errors import ConfigError, TransportError
 from dkjax.runtime import machine
 from dkjax.runtime.cluster import Cluster, detect_cluster
 
-_WAIT_SECONDS = 300
+WAIT_SECONDS = 300
+"""How long the processes wait for each other at the start, unless another time is given."""
+
 _END_SECONDS = 30
 """How long a finished process waits for the others to finish."""
 
@@ -37,7 +41,7 @@ def join(
     place: Place,
     environ: Mapping[str, str],
     say: Callable[[str], None] = lambda text: None,
-    wait_seconds: int = _WAIT_SECONDS,
+    wait_seconds: int = WAIT_SECONDS,
 ) -> bool:
     """Join the other processes; called before any computation.
 
@@ -48,14 +52,17 @@ def join(
         place: the explicit options.
         environ: the environment variables.
         say: called with a line about what is awaited.
-        wait_seconds: how long to wait.
+        wait_seconds: how long to wait for process 0, and then for all.
 
     Returns:
         Whether there are others.
 
     Raises:
         ConfigError: the options are invalid or incomplete.
-        TransportError: process 0 does not respond.
+        TransportError: process 0 does not respond, or another is missing.
+
+    Guarantees:
+        - a process that is missing ends the wait with one line (`test_processes.py::test_a_process_that_is_missing`).
     """
     _check(place)
     cluster = detect_cluster(environ)
@@ -70,17 +77,39 @@ def join(
         _check_free(place.coordinator)
     else:
         _wait_for(place.coordinator, wait_seconds)
-    jax.distributed.initialize(
+    _initialize(
+        wait_seconds,
         place.coordinator,
         place.processes,
         place.index,
         # On one machine, no other host has to connect.
         coordinator_bind_address=place.coordinator if _is_loopback(place.coordinator) else None,
         cluster_detection_method=None if cluster is not None else "deactivate",
-        shutdown_timeout_seconds=_END_SECONDS,
-        initialization_timeout=wait_seconds,
     )
     return True
+
+
+def _initialize(wait_seconds: int, *place: Any, **named: Any) -> None:
+    """Join as JAX does it, but for what happens if others are missing: JAX ends the process with a stack trace."""
+    named |= {"shutdown_timeout_seconds": _END_SECONDS, "initialization_timeout": wait_seconds + _END_SECONDS}
+    problem: list[Exception] = []
+
+    def run() -> None:
+        try:
+            jax.distributed.initialize(*place, **named)
+        except Exception as error:  # it is raised in the thread that waits
+            problem.append(error)
+
+    waiting = threading.Thread(target=run, name="join", daemon=True)
+    waiting.start()
+    waiting.join(wait_seconds)
+    if waiting.is_alive():
+        raise TransportError(
+            f"after {wait_seconds} s not all processes are here: start those that are missing, look into their output, "
+            "or wait longer by --join-timeout"
+        )
+    if problem:
+        raise problem[0]
 
 
 def _check(place: Place) -> None:
@@ -113,7 +142,9 @@ def _join_cluster(
         _check_reachable_by_jax(cluster, environ)
         say(f"joining the processes of {cluster.kind}")
     try:
-        jax.distributed.initialize(shutdown_timeout_seconds=_END_SECONDS, initialization_timeout=wait_seconds)
+        _initialize(wait_seconds)
+    except TransportError:
+        raise
     except Exception as error:  # whatever keeps JAX from finding out
         if several:
             raise TransportError(f"JAX cannot join the processes of this cluster: {error}") from error

@@ -9,7 +9,9 @@ import numpy as np
 
 from dkjax.config import ServerConfig, TrainConfig, parse_as
 from dkjax.errors import ConfigError, DataError
+from dkjax.input.record_pool import RecordPool
 from dkjax.runtime.files import read_results
+from dkjax.runtime.mapped_file import require_unchanged
 from dkjax.server.merge import require_all_whole
 from dkjax.server.test_sets import TestSet, open_test_sets
 from dkjax.train.loop import Trainer, count_correct, make_trainer
@@ -67,6 +69,8 @@ def _accuracy(trainer: Trainer, trained: Trained, test_set: TestSet, observer: O
     num_classes = len(trained.class_names)
     counts = np.bincount(records.labels, minlength=num_classes).tolist()
     right = count_correct(trainer, trained.params, records).tolist()
+    if isinstance(records, RecordPool):
+        require_unchanged(records.files)
     return {
         "name": test_set.name,
         "images": len(records),

@@ -10,9 +10,9 @@ import jax
 
 from dkjax.client.upload import Upload
 from dkjax.dkds import EncryptedDataSet, layout
-from dkjax.dkds.verify import require_whole
+from dkjax.dkds.verify import refuse_common_records, require_whole
 from dkjax.errors import DataError
-from dkjax.runtime.processes import run_on_all
+from dkjax.runtime.processes import leader_does, run_on_all
 from dkjax.sources import Source
 from dkjax.train.observer import Observer
 
@@ -92,7 +92,11 @@ def require_all_whole(sources: Sequence[Source], observer: Observer) -> None:
     """Check every byte of the encrypted data sets among sources, each once; several processes divide the work.
 
     Raises:
-        DamagedDataSetError: one of them is damaged.
+        DamagedDataSetError: one of them is damaged, or two of them hold one record.
+
+    Guarantees:
+        - records in common are noticed whichever process checks what
+          (`test_merge.py::test_records_in_common_over_processes`).
     """
     by_path = {source.path.resolve(): source for source in sources if isinstance(source, EncryptedDataSet)}
     by_id: dict[str, list[Path]] = {}
@@ -107,6 +111,9 @@ def require_all_whole(sources: Sequence[Source], observer: Observer) -> None:
             require_whole(part, observer.verifying)
 
     run_on_all(check)
+    # Each process has compared the records of its own part.
+    if jax.process_count() > 1:
+        leader_does(lambda: refuse_common_records([by_path[path.resolve()] for path in together[0]]))
 
 
 def block_size_of(data_set: EncryptedDataSet) -> int:

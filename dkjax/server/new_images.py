@@ -169,7 +169,7 @@ def preparation_of(workdir: Path) -> Preparation:
     try:
         data = read_json(path)["config"].get("data", {})  # type: ignore[index]
         parse_as(ServerDataConfig, data)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise DataError(f"{path} is not the configuration of a training: copy it again, or the whole folder") from None
     return Preparation.of(data)
 

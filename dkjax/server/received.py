@@ -11,6 +11,7 @@ from dkjax.input.device_resident import DeviceResident, put_on_devices
 from dkjax.input.order import StepOrder, uniform_order, weighted_order
 from dkjax.input.record_pool import RecordPool
 from dkjax.models.vit import Params
+from dkjax.runtime.mapped_file import require_unchanged
 from dkjax.sources.source import Indexed
 from dkjax.train.loop import Trainer
 from dkjax.train.mesh import replicated
@@ -72,7 +73,7 @@ def receive(
         keep: `all` that was received before too, or the `newest` round only.
 
     Raises:
-        DataError: there are none, or images of different shapes.
+        DataError: there are none, images of different shapes, or a file that changed since it was opened.
         ConfigError: the images do not fit on the devices.
     """
     kept = (*earlier.uploads, *uploads) if earlier is not None and keep == "all" else tuple(uploads)
@@ -81,10 +82,13 @@ def receive(
     if trainer.config.input == "device":
         if earlier is not None:
             earlier.discard()
-        return Received(kept, put_on_devices([upload.pool for upload in kept], replicated(trainer.mesh)))
+        held = put_on_devices([upload.pool for upload in kept], replicated(trainer.mesh))
+        require_unchanged(file for upload in kept if isinstance(upload.pool, RecordPool) for file in upload.pool.files)
+        return Received(kept, held)
     pools = [upload.pool for upload in kept if isinstance(upload.pool, RecordPool)]
     assert len(pools) == len(kept)  # records are encrypted lazily for the devices alone
-    return Received(kept, RecordPool([piece for pool in pools for piece in pool.pieces]))
+    pieces = [piece for pool in pools for piece in pool.pieces]
+    return Received(kept, RecordPool(pieces, [file for pool in pools for file in pool.files]))
 
 
 def weights_of(wanted: ClientWeights, clients: Sequence[str]) -> dict[str, float] | None:

@@ -84,7 +84,8 @@ def train_on_data_sets(
         - trained on the data sets of a simulation's arm, the parameters are that arm's, to the bit
           (`test_run.py::test_equals_the_simulation`).
         - the order in which data sets are named does not matter (`test_run.py::test_any_order_of_names`).
-        - no damaged data set is trained on (`test_run.py::test_damaged_data_sets_are_not_trained_on`).
+        - no damaged data set is trained on (`test_run.py::test_damaged_data_sets_are_not_trained_on`), and what was
+          computed from one that changes meanwhile is not kept (`test_run.py::test_a_shard_rewritten_meanwhile`).
     """
     observer = observer if observer is not None and is_leader() else Observer()
     merged = merge([open_data_set(path) for path in data])

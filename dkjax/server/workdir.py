@@ -1,6 +1,7 @@
 """The folder of a run: one configuration, one training at a time, every file whole or absent."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from dkjax.config import asked_for, config_hash, resolved
-from dkjax.errors import ConfigError
-from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, write_json
+from dkjax.errors import ConfigError, DataError
+from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, special_file, write_json
 from dkjax.runtime.processes import is_leader, run_on_all
 
 _CONFIG = "config.json"
@@ -33,11 +34,22 @@ def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None
 
     Raises:
         ConfigError: the folder holds another run or other files, or another process is working in it.
+        DataError: its configuration is damaged, there is a named pipe or a device in it, or it was removed meanwhile.
+
+    Guarantees:
+        - a folder that is removed under a run is what the run ends with, whatever fails first
+          (`test_workdir.py::test_removed_meanwhile`).
     """
     held = {"hash": config_hash(config), "config": resolved(config), **(inputs or {})}
     with contextlib.ExitStack() as stack:
         run_on_all(lambda: stack.enter_context(_held(path, held)) if is_leader() else None)
-        yield path
+        try:
+            yield path
+        except Exception as error:
+            # Whatever failed, failed because of this; a stop has kept nothing then.
+            _require_still_there(path, held, error)
+            raise
+        _require_still_there(path, held)
 
 
 @contextlib.contextmanager
@@ -50,6 +62,19 @@ def _held(path: Path, held: dict[str, Any]) -> Iterator[None]:
         yield
 
 
+def _require_still_there(path: Path, held: dict[str, Any], cause: Exception | None = None) -> None:
+    """Raise `DataError` if somebody removed the folder of a run under it, or put another in its place."""
+    try:
+        there = read_json(path / _CONFIG)
+    except (DataError, OSError):
+        there = None
+    if there != json.loads(json.dumps(held)):
+        raise DataError(
+            f"{path} was removed, or its files replaced, while it was in use: the run ends here, and the same command "
+            "begins it anew"
+        ) from cause
+
+
 def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file: choose another --workdir")
@@ -57,13 +82,20 @@ def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
     begun = {LOCK, _CONFIG + UNFINISHED}
     if not path.is_dir() or begun.issuperset(os.listdir(path)):
         return
+    for file in path.rglob("*"):
+        if (kind := special_file(file)) is not None:
+            raise DataError(f"{file} is {kind}, for which a run would wait for ever: remove it")
     try:
         held = read_json(path / _CONFIG)
-        if not isinstance(held, dict):
-            raise ValueError("no configuration")
-        differing = _differences(_by_key(held), _by_key(wanted))
-    except (ValueError, TypeError, KeyError):
-        raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder") from None
+    except DataError as error:
+        # Only a run has a lock; the folder of a pretrained model has a config.json too.
+        if not os.path.lexists(path / LOCK):
+            held = None
+        else:
+            raise DataError(f"{error}: copy it again, or choose another --workdir") from None
+    if held is None or "config" not in held:
+        raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder")
+    differing = _differences(_by_key(held), _by_key(wanted))
     if differing:
         raise ConfigError(
             f"{path} holds another run, which differs in {', '.join(differing)}: choose another --workdir"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,8 +13,10 @@ import jax
 
 from dkjax.input.device_resident import DeviceResident
 from dkjax.input.order import StepOrder
+from dkjax.input.record_pool import RecordPool
 from dkjax.models.vit import Params
-from dkjax.runtime.processes import is_leader
+from dkjax.runtime.mapped_file import require_unchanged
+from dkjax.runtime.processes import is_leader, run_on_all
 from dkjax.sources.source import Indexed
 from dkjax.train import loop
 from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints, History, NoCheckpoints
@@ -106,6 +109,7 @@ def train_run(run: Run, stages: Iterable[Stage]) -> Finished:
 
     Raises:
         NonFiniteLossError: training diverged.
+        DamagedDataSetError: a file that records are mapped from changed meanwhile.
         StoppedError: the checkpoints were asked to stop.
     """
     with contextlib.ExitStack() as stack:
@@ -138,6 +142,7 @@ class Training:
         self._checkpoints = stack.enter_context(run.checkpoints)
         found = self._checkpoints.newest(trainer.state_like(like))
         self._state: TrainState | None = None
+        self._stage: Stage | None = None
         self.history = EMPTY_HISTORY
         if found is not None:
             self._state, self.history = found
@@ -175,7 +180,7 @@ class Training:
 
     def take(self, steps: range, stage: Stage) -> None:
         """Take steps of the whole training that a checkpoint does not have, and evaluate after the last of them."""
-        trainer = self._run.trainer
+        trainer, self._stage = self._run.trainer, stage
         self.stop_if_asked()  # the first step takes long to compile
         taken = int(self.state.step)
         evaluated = {point["step"] for point in self.history.curve}
@@ -200,6 +205,7 @@ class Training:
         """Evaluate the state after `step` steps, and keep it if that is due."""
         trainer = self._run.trainer
         accuracy = evaluate(trainer, self.state.params, test_sets, self.stop_if_asked)
+        self._require_unchanged()
         epoch = step * trainer.config.epochs / trainer.total_steps
         point = {"step": step, "epoch": round(epoch, 3), "test_accuracy": accuracy}
         self.history = dataclasses.replace(self.history, curve=(*self.history.curve, point))
@@ -221,7 +227,16 @@ class Training:
         self._checkpoints.after_step(step, state, lambda: self._history_now(finite_metrics(pending, step)))
 
     def _history_now(self, pending: tuple[Metrics, ...] = ()) -> History:
+        """Return what a checkpoint, which is about to be written, has beside the state."""
+        self._require_unchanged()
         return dataclasses.replace(self.history, pending=pending, log_bytes=self._log.num_bytes)
+
+    def _require_unchanged(self) -> None:
+        """Let nothing be kept that was computed from files that changed since they were checked."""
+        if self._stage is not None:
+            read = (self._stage.records, *self._stage.test_sets.values())
+            files = [file for records in read if isinstance(records, RecordPool) for file in records.files]
+            run_on_all(functools.partial(require_unchanged, files))
 
 
 def between_evaluations(steps: range, total_steps: int, evaluations: int) -> list[range]:

@@ -68,13 +68,17 @@ def load_trained(folder: Path) -> Trained:
 
     Guarantees:
         - the parameters are those that were saved, to the bit (`test_trained_model.py::test_round_trip`), or refused
-          (`test_trained_model.py::test_a_flipped_bit_is_noticed`).
+          (`test_trained_model.py::test_a_flipped_bit_is_noticed`), and so is what describes them
+          (`test_trained_model.py::test_swapped_classes_are_noticed`).
     """
     path = folder / _MODEL
     try:
         described = read_json(path)
-        if described is None:
-            raise DataError(f"there is no trained model in {folder}: dkjax train puts one there when it has finished")
+    except DataError as error:
+        raise DataError(f"{error}, or of another version of dkjax: copy it again, or train again") from None
+    if described is None:
+        raise DataError(f"there is no trained model in {folder}: dkjax train puts one there when it has finished")
+    try:
         model = Model(**described["model"])
         height, width, channels = described["image_shape"]
         class_names = tuple(described["class_names"])
@@ -82,9 +86,7 @@ def load_trained(folder: Path) -> Trained:
         made_from = tuple(described.get("provenance", {}).get("data_sets", ()))
         checksums = dict(described["sha256"])
         like = jax.eval_shape(lambda key: model.init(key, (height, width, channels)), jax.random.key(0))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
+    except (ValueError, TypeError, KeyError) as error:
         reason = str(error) if isinstance(error, DkjaxError) else "it was not written by this version of dkjax train"
         raise DataError(f"{path} describes no model: {reason}") from None
     if (folder / _PARAMS).is_dir() and checksums_of(folder / _PARAMS) != checksums:

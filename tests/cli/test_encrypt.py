@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from dkjax.cli.main import app
 from dkjax.dkds import open_data_set, shard
+from dkjax.runtime.files import read_json
 
 SMALL = ["--set", "data.image_size=16", "--set", "scheme.block_size=4", "--set", "store.shard_images=8"]
 
@@ -228,7 +229,7 @@ def test_errors_are_one_line(photos, args, code, said):
 def test_report_attacks_the_images_before_they_leave(photos):
     result = run("photos", "--out", "a.dkds", "--client", "plant-a", "--report", "--json", *SMALL)
     summary = json.loads(result.stdout)
-    assert json.loads(Path("a.attacks.json").read_text()) == summary["attacks"]
+    assert read_json(Path("a.attacks.json")) == summary["attacks"]
     assert sorted(path.name for path in Path().iterdir()) == ["a.attacks.json", "a.dkds", "a.png", "photos"]
     assert sorted(path.name for path in Path("a.dkds").iterdir()) == [
         "COMMIT",

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
+from dkjax.runtime.files import read_json
 
 CONFIG = """
 [data]
@@ -71,7 +72,7 @@ def test_json_is_one_object(ran: dict) -> None:
     result = ran["json"]
     assert (result.exit_code, result.exception) == (0, None), result.stderr
     assert result.stdout.count("\n") == 1
-    assert json.loads(result.stdout) == json.loads((ran["folder"] / "runs/small/results.json").read_text())
+    assert json.loads(result.stdout) == read_json(ran["folder"] / "runs/small/results.json")
 
 
 def test_talk_goes_to_stderr(ran: dict) -> None:

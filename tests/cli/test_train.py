@@ -17,6 +17,7 @@ from made_data_sets import arrays, digits, encrypted
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
+from dkjax.runtime.files import read_json
 
 CONFIG = """
 [data]
@@ -92,7 +93,7 @@ def test_json_is_one_object(ran: dict) -> None:
         result = ran[name]
         assert (result.exit_code, result.exception) == (0, None), result.stderr
         assert result.stdout.count("\n") == 1
-    assert json.loads(ran["json"].stdout) == json.loads((ran["folder"] / "run" / "results.json").read_text())
+    assert json.loads(ran["json"].stdout) == read_json(ran["folder"] / "run" / "results.json")
     measured = json.loads(ran["evaluate json"].stdout)
     assert [(one["name"], one["images"]) for one in measured["test_sets"]] == [("a.dkds", 20), ("b.dkds", 12)]
 

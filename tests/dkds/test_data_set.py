@@ -1,6 +1,7 @@
 """Opening an encrypted data set: a source like others, mapped from the disk, and nothing that was not finished."""
 
 import os
+import resource
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors.numpy import load_file
 from small_data_sets import CLASSES, RECORDS, SHAPE, shard_of, write_small
 
 from dkjax.dkds import open_data_set
+from dkjax.dkds.verify import verify
 from dkjax.errors import ArgumentError, DamagedDataSetError
 from dkjax.sources import Source
 
@@ -90,9 +92,30 @@ def test_strangers(path: Path, name: str) -> None:
     assert refused.value.kind == "stranger"
 
 
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    path = tmp_path / "a.dkds"
+    write_small(path, shard_images=1, records=60)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 20, limits[1]))
+    try:
+        assert verify(path).whole
+        data_set = open_data_set(path)
+        records = data_set[:]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for number in range(60):
+        np.testing.assert_array_equal(records["image"][number], load_file(shard_of(path, number))["image"][0])
+
+
 def test_a_lock_that_was_left_does_no_harm(path: Path) -> None:
     (path / ".lock").touch()
     assert len(open_data_set(path)) == RECORDS
+
+
+def test_a_lock_with_something_in_it_is_a_stranger(path: Path) -> None:
+    (path / ".lock").write_bytes(bytes(1 << 20))
+    with pytest.raises(DamagedDataSetError, match=r"\.lock does not belong into a data set: remove it"):
+        open_data_set(path)
 
 
 def test_behind_links(path: Path) -> None:

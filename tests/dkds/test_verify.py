@@ -165,7 +165,7 @@ def test_kind(name: str, path: Path) -> None:
 
 
 def test_all_kinds_are_tested() -> None:
-    others = {"label", "id", "unreadable"}  # each has a test of its own below
+    others = {"label", "id", "unreadable", "changed"}  # each has a test of its own below
     assert {kind for _, kind, _, _ in KINDS.values()} | others == DAMAGE.keys()
 
 
@@ -338,3 +338,13 @@ def test_several_data_sets(tmp_path: Path) -> None:
 def test_no_data_set() -> None:
     with pytest.raises(DataError, match="there is no data set to train on"):
         require_whole([])
+
+
+def test_many_shards_that_are_not_there(tmp_path: Path) -> None:
+    write_small(tmp_path / "a.dkds", records=150, shard_images=1)
+    for number in range(1, 149):
+        shard_of(tmp_path / "a.dkds", number).unlink()
+    problems = verify(tmp_path / "a.dkds").problems
+    assert [problem.shard for problem in problems] == list(range(1, 102))
+    assert {problem.kind for problem in problems} == {"shard-missing"}
+    assert str(problems[-1]).endswith("a.dkds: 48 more shards are missing: copy the data set again")

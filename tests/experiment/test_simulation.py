@@ -23,6 +23,7 @@ from dkjax.experiment.simulation import simulate
 from dkjax.models.pretrained import export_params, load_pretrained
 from dkjax.models.vit import vit
 from dkjax.runtime import machine
+from dkjax.runtime.files import read_json
 from dkjax.train.loop import make_trainer
 from dkjax.train.mesh import replicated, train_mesh
 from dkjax.train.observer import Observer
@@ -114,7 +115,7 @@ def seen(workdir: Path) -> dict[str, bytes]:
 def test_schema(whole: dict) -> None:
     results = whole["results"]
     assert results.keys() == {"arms", "data", "notes", "config", "config_hash", "versions", "device"}
-    assert (whole["workdir"] / "results.json").read_text() == json.dumps(results, indent=2) + "\n"
+    assert json.dumps(read_json(whole["workdir"] / "results.json")) == json.dumps(results)
     assert (results["config"], results["config_hash"]) == (resolved(config()), config_hash(config()))
     assert {"python", "dkjax", *machine.REQUIRED} == results["versions"].keys()
     assert (results["device"]["platform"], results["device"]["count"]) == ("cpu", 4)

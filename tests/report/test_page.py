@@ -16,6 +16,7 @@ from dkjax.config import config_hash, load_config
 from dkjax.errors import ConfigError, DataError, MissingPackageError
 from dkjax.report import write_report
 from dkjax.report.scores import wilson
+from dkjax.runtime.files import read_json, write_json
 
 
 class Tables(HTMLParser):
@@ -68,8 +69,9 @@ def assert_alike(cell: str, *wanted: float, digits: int) -> None:
 
 
 def test_every_number_is_that_of_the_run(run: Path) -> None:
-    results = json.loads((run / "results.json").read_text())
-    attacks = json.loads((run / "attacks" / "attacks.json").read_text())
+    results = read_json(run / "results.json")
+    attacks = read_json(run / "attacks" / "attacks.json")
+    assert results is not None and attacks is not None
     page = tables(write_report(run))
     headings, *rows = page.tables[0]
     columns = [heading.strip() for heading in headings]
@@ -189,12 +191,14 @@ def test_attacks_of_another_configuration_stand_by_themselves(tmp_path: Path) ->
 def test_what_was_printed_with_json(tmp_path: Path) -> None:
     results = write_simulation(tmp_path / "run")
     write_attacks(tmp_path / "printed", {"config_hash": results["config_hash"]})
+    printed = read_json(tmp_path / "printed" / "attacks.json")
+    (tmp_path / "printed" / "attacks.json").write_text(json.dumps(printed))  # without a checksum
     page = tables(write_report(tmp_path / "run", tmp_path / "printed" / "attacks.json"))
     assert len(page.tables[0][0]) == 8
 
 
 def edited(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    write_json(path, {**(read_json(path) or {}), **changes})
 
 
 def test_what_cannot_be_reported(tmp_path: Path) -> None:
@@ -214,7 +218,7 @@ def test_what_cannot_be_reported(tmp_path: Path) -> None:
     edited(tmp_path / "config.json", config={"train": {}})
     with pytest.raises(ConfigError, match="holds a dkjax train that is not finished"):
         write_report(tmp_path)
-    (tmp_path / "results.json").write_text('{"config": 0, "config_hash": 0, "versions": 0, "device": 0}')
+    write_json(tmp_path / "results.json", {"config": 0, "config_hash": 0, "versions": 0, "device": 0})
     with pytest.raises(ConfigError, match="holds a dkjax train: a report is of a dkjax simulate"):
         write_report(tmp_path)
     (tmp_path / "results.json").write_text("{")

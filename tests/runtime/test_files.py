@@ -1,7 +1,9 @@
 """Files that appear whole or not at all, and folders that one process works in at a time."""
 
+import contextlib
 import errno
 import fcntl
+import json
 import os
 import socket
 import stat
@@ -167,5 +169,55 @@ def test_damaged_results(tmp_path, text):
     path.write_text(text)
     with pytest.raises(DataError, match=r"results\.json is damaged: remove it"):
         read_results(path, "a")
-    path.write_text('{"a": 1}')
+    write_json(path, {"b": 1})
+    with pytest.raises(DataError, match=r"results\.json is damaged: remove it"):
+        read_results(path, "a")
+    write_json(path, {"a": 1})
     assert read_results(path, "a") == {"a": 1}
+
+
+VALUE = {"accuracy": 0.1 + 0.2, "names": ["crack", "whole"], "of": {"b": 1, "a": None}, "text": "\u00e9\n"}
+
+
+def test_a_changed_json_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, VALUE)
+    text = path.read_text()
+    assert read_json(path) == VALUE
+    path.write_text(json.dumps(json.loads(text)))  # spaced otherwise
+    assert read_json(path) == VALUE
+    changes = [
+        ("0.30000000000000004", "0.30000000000000003"),
+        ("crack", "whole"),
+        ('"a": null,', '"a": 0,'),
+        ("null", "NaN"),
+        ("checksum", "checksun"),
+        ('"checksum": "', '"checksum": "0'),
+    ]
+    for old, new in changes:
+        changed = text.replace(old, new, 1)
+        path.write_text(changed)
+        # The 17th digit changes nothing that a program reads.
+        if json.loads(changed) == json.loads(text):
+            assert read_json(path) == VALUE
+            continue
+        with pytest.raises(DataError, match=r"a\.json is damaged"):
+            read_json(path)
+    swapped = json.loads(text)
+    swapped["of"] = {"a": None, "b": 1}
+    path.write_text(json.dumps(swapped))
+    with pytest.raises(DataError, match=r"a\.json is damaged"):
+        read_json(path)
+    for at in range(0, 8 * len(text), 7):
+        flipped = bytearray(text.encode())
+        flipped[at // 8] ^= 1 << at % 8
+        path.write_bytes(flipped)
+        with contextlib.suppress(DataError):
+            assert read_json(path) == VALUE  # another space, say
+
+
+def test_a_pipe_is_no_json(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    for read in (read_json, read_results):
+        with pytest.raises(DataError, match=r"a\.json is a named pipe, no file"):
+            read(tmp_path / "a.json")

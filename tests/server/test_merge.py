@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from made_data_sets import arrays, digits, encrypted
 
 from dkjax.config import KeysConfig
-from dkjax.dkds import Part, open_data_set
-from dkjax.errors import DataError
-from dkjax.server.merge import merge
+from dkjax.dkds import Part, open_data_set, writer
+from dkjax.errors import DamagedDataSetError, DataError
+from dkjax.server import merge as merging
+from dkjax.server.merge import merge, require_all_whole
+from dkjax.train.observer import Observer
 
 
 def test_merged_without_copying_in_an_order_of_their_own(tmp_path: Path) -> None:
@@ -73,3 +76,22 @@ def test_records_are_those_of_the_data_sets(tmp_path: Path) -> None:
     a, b = (open_data_set(encrypted(tmp_path / name, digits(13))) for name in ("a.dkds", "b.dkds"))
     images = np.concatenate([sent.pool[:]["image"] for sent in merge([b, a]).uploads])
     np.testing.assert_array_equal(images, np.concatenate([a[:]["image"], b[:]["image"]]))
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_records_in_common_over_processes(process: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    derived = writer._derived
+    constant = lambda seed, purpose: derived("0" if purpose.startswith("record") else seed, purpose)  # noqa: E731
+    monkeypatch.setattr(writer, "_derived", constant)
+    sources = [open_data_set(encrypted(tmp_path / name, client=name[0])) for name in ("a.dkds", "b.dkds")]
+    with pytest.raises(DamagedDataSetError, match="has the id of record"):
+        require_all_whole(sources, Observer())
+    checked = []
+    monkeypatch.setattr(merging, "require_whole", lambda paths, _: checked.extend(paths))
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: process)
+    monkeypatch.setattr(merging, "run_on_all", lambda function: function())
+    monkeypatch.setattr(merging, "leader_does", lambda function: function())
+    with pytest.raises(DamagedDataSetError, match=r"b\.dkds/shard.*record 0 has the id of record 0 of .*a\.dkds"):
+        require_all_whole(sources, Observer())
+    assert checked == [sources[process].path]

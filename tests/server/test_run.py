@@ -22,6 +22,7 @@ from dkjax.models.pretrained import export_params, load_pretrained
 from dkjax.runtime.files import read_json, write_json
 from dkjax.server.evaluate import evaluate_workdir
 from dkjax.server.run import train_on_data_sets
+from dkjax.train.metrics import Progress
 from dkjax.train.observer import Observer
 from dkjax.train.trained_model import load_trained
 
@@ -77,7 +78,7 @@ def served(data: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_results(served: dict, data: tuple[Path, Path]) -> None:
     results, workdir = served["results"], served["workdir"]
-    assert json.loads((workdir / "results.json").read_text()) == results
+    assert read_json(workdir / "results.json") == results
     assert (results["config"], results["config_hash"]) == (resolved(config()), config_hash(config()))
     assert {"python", "dkjax", "jax"} < results["versions"].keys()
     assert results["train"].keys() == {"steps", "loss", "accuracy"}
@@ -195,7 +196,8 @@ def flip_a_byte(path: Path) -> None:
     shard = path / layout.shard_name(1)
     content = bytearray(shard.read_bytes())
     content[-100] ^= 1
-    shard.write_bytes(content)
+    with open(shard, "r+b") as file:  # in place: whoever has it mapped reads it meanwhile
+        file.write(content)
 
 
 def cut(path: Path) -> None:
@@ -226,6 +228,33 @@ def test_damaged_data_sets_are_not_trained_on(
     with pytest.raises(DamagedDataSetError):
         train_on_data_sets(config(), given["data"], tmp_path / "run", tests=given["tests"])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("where", ["trained on", "tested on"])
+def test_a_shard_rewritten_meanwhile(where: str, data: tuple[Path, Path], served: dict, tmp_path: Path) -> None:
+    paths = [Path(shutil.copytree(path, tmp_path / path.name)) for path in data]
+    test = Path(shutil.copytree(served["fresh"], tmp_path / "fresh.dkds"))
+    victim = paths[1] if where == "trained on" else test
+
+    class Rewriting(Observer):
+        def training(self, progress: Progress) -> None:
+            if progress.step == 9:
+                flip_a_byte(victim)
+
+    train = lambda observer: train_on_data_sets(  # noqa: E731
+        config(checkpoint_every=100), paths, tmp_path / "run", tests=("digits", str(test)), observer=observer
+    )
+    with pytest.raises(DamagedDataSetError, match=r"shard-.* was written to while it was in use: copy it again") as e:
+        train(Rewriting())
+    assert (e.value.kind, e.value.exit_code) == ("changed", 4)
+    # Of steps 1 to 6, before the change, there is a checkpoint; of those after it nothing is kept.
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["6"]
+    with pytest.raises(DamagedDataSetError, match=r"record \d+ is damaged"):
+        train(None)
+    flip_a_byte(victim)
+    results = train(None)
+    assert list(results["test_accuracy"].values()) == list(served["results"]["test_accuracy"].values())
+    assert results["train"] == served["results"]["train"]
 
 
 def test_a_damaged_set_beside_its_whole_copy(data: tuple[Path, Path], tmp_path: Path) -> None:

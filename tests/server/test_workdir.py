@@ -1,13 +1,12 @@
 """The folder of a run: one configuration, one process, no half-written file."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
 from dkjax.config import SimulationConfig, config_hash, parse_config, resolved
-from dkjax.errors import ConfigError
+from dkjax.errors import ConfigError, DataError, StoppedError
 from dkjax.runtime.files import read_json
 from dkjax.server.workdir import open_workdir
 
@@ -25,7 +24,7 @@ def test_a_new_folder(tmp_path: Path, before: str) -> None:
         (path / ".lock").touch()
     with open_workdir(path, config()) as folder:
         assert folder == path
-    held = json.loads((path / "config.json").read_text())
+    held = read_json(path / "config.json")
     assert held == {"hash": config_hash(config()), "config": resolved(config())}
 
 
@@ -66,7 +65,7 @@ def test_other_inputs(tmp_path: Path) -> None:
     for _ in range(2):
         with open_workdir(tmp_path / "run", config(), inputs):
             pass
-    held = json.loads((tmp_path / "run" / "config.json").read_text())
+    held = read_json(tmp_path / "run" / "config.json")
     assert held == {"hash": config_hash(config()), "config": resolved(config()), **inputs}
     for other in ({"data_sets": [{"client": "a", "id": "13"}]}, None):
         with pytest.raises(ConfigError, match="holds another run, which differs in data_sets: choose"):
@@ -93,6 +92,21 @@ def test_a_config_json_of_somebody_else(tmp_path: Path, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["", "{", "null", "[1]", "[" * 100_000, "seed", "gone"])
+def test_a_damaged_configuration(tmp_path: Path, text: str) -> None:
+    with open_workdir(tmp_path, config(seed=3)):
+        pass
+    file = tmp_path / "config.json"
+    whole = file.read_text()
+    file.write_text(whole.replace('"seed": 3', '"seed": 4') if text == "seed" else text)
+    if text == "gone":
+        file.unlink()
+        os.mkfifo(file)
+    with pytest.raises(DataError, match=r"config\.json is (damaged: copy it again|a named pipe)") as caught:
+        open_workdir(tmp_path, config(seed=4)).__enter__()
+    assert "\n" not in str(caught.value)
+
+
 def test_killed_before_the_configuration_was_whole(tmp_path: Path) -> None:
     # What a full disk or a kill in the middle of the first write leaves; the same command has to go on.
     (tmp_path / ".lock").touch()
@@ -113,3 +127,19 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with open_workdir(path, config()):
         pass
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "begun anew"])
+@pytest.mark.parametrize("failing", [None, FileNotFoundError("some file of Orbax"), StoppedError("kept")])
+def test_removed_meanwhile(tmp_path: Path, how: str, failing: Exception | None) -> None:
+    path = tmp_path / "run"
+    removed = pytest.raises(DataError, match=r"run was removed, or its files replaced, while it was in use")
+    with removed, open_workdir(path, config(seed=3)):
+        path.rename(tmp_path / "elsewhere")
+        if how != "removed":
+            path.mkdir()
+        if how == "begun anew":
+            with open_workdir(path, config(seed=4)):
+                pass
+        if failing is not None:
+            raise failing

@@ -18,6 +18,7 @@ from made_data_sets import digits, encrypted
 
 from dkjax.config import ServerConfig, parse_as
 from dkjax.errors import ConfigError, NonFiniteLossError, StoppedError
+from dkjax.runtime.files import read_json
 from dkjax.server.run import train_on_data_sets
 from dkjax.train.checkpoints import EMPTY_HISTORY, Checkpoints, History
 from dkjax.train.loop import make_trainer
@@ -244,7 +245,8 @@ def run(workdir: Path, data: tuple[Path, ...], observer: Observer | None = None,
 
 def ended(workdir: Path) -> dict[str, Any]:
     """All that a training leaves for good, speeds aside."""
-    results = json.loads((workdir / "results.json").read_text())
+    results = read_json(workdir / "results.json")
+    assert results is not None
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     leaves = jax.tree.leaves_with_path(load_trained(workdir).params)
     return {

@@ -252,6 +252,22 @@ def test_process_0_does_not_answer(setup: Setup, tmp_path: Path) -> None:
         join(Place(f"127.0.0.1:{free_port()}", 2, 1), {}, wait_seconds=1)
 
 
+def test_a_process_that_is_missing(setup: Setup, tmp_path: Path) -> None:
+    told = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--process-id", "0")
+    started_at = time.monotonic()
+    process = started(setup.command(tmp_path / "run", *told, "--join-timeout", "2"), environment(devices=1))
+    [(code, out, err)] = ended(process)
+    assert (code, out) == (5, "")
+    waiting, problem = err.splitlines()
+    assert waiting.startswith("process 0 of 2: waiting for the others at 127.0.0.1:")
+    assert problem == (
+        "dkjax: after 2 s not all processes are here: start those that are missing, look into their output, or wait "
+        "longer by --join-timeout"
+    )
+    assert time.monotonic() - started_at < 60
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("fsdp", [1, 2, 4])
 @pytest.mark.parametrize("held", [[0], [1, 2], [3, 0], [0, 1, 2, 3]])
 def test_each_process_reads_the_rows_of_its_devices(

@@ -9,6 +9,7 @@ import pytest
 
 from dkjax.errors import DataError
 from dkjax.models.vit import vit
+from dkjax.runtime.files import read_json, write_json
 from dkjax.train.trained_model import Trained, load_trained, save_trained
 
 MODEL = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=8, pool="mean", dropout=0.1, reading="sorted")
@@ -35,21 +36,34 @@ def test_nothing_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model": {"width": 8}}', '"\\ud800"'])
 def test_not_written_by_us(text: str, tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(text)
+    with pytest.raises(DataError, match=r"model\.json is damaged, or of another version of dkjax: copy it again"):
+        load_trained(tmp_path)
+    write_json(tmp_path / "model.json", {"model": {"width": 8}})
     with pytest.raises(
         DataError, match=r"model\.json describes no model: it was not written by this version of dkjax train"
     ):
         load_trained(tmp_path)
 
 
-def test_parameters_of_another_model(trained: Trained, tmp_path: Path) -> None:
+def test_swapped_classes_are_noticed(trained: Trained, tmp_path: Path) -> None:
     save_trained(tmp_path, trained)
     described = json.loads((tmp_path / "model.json").read_text())
-    described["model"]["width"] = 16
+    described["class_names"].reverse()
     (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match=r"model\.json is damaged, or of another version of dkjax: copy it again"):
+        load_trained(tmp_path)
+
+
+def test_parameters_of_another_model(trained: Trained, tmp_path: Path) -> None:
+    save_trained(tmp_path, trained)
+    described = read_json(tmp_path / "model.json")
+    assert described is not None
+    described["model"]["width"] = 16
+    write_json(tmp_path / "model.json", described)
     with pytest.raises(DataError, match="are not those of this model"):
         load_trained(tmp_path)
     described["model"]["heads"] = 3
-    (tmp_path / "model.json").write_text(json.dumps(described))
+    write_json(tmp_path / "model.json", described)
     with pytest.raises(DataError, match="describes no model: heads=3 does not divide"):
         load_trained(tmp_path)
 

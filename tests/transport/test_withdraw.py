@@ -1,6 +1,5 @@
 """A client takes its data back."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from sites import Server, file_server
 
 from dkjax.errors import DataError
+from dkjax.runtime.files import write_json
 from dkjax.transport.withdraw import withdraw
 
 
@@ -57,10 +57,10 @@ def test_models_are_listed(server: Server, tmp_path: Path) -> None:
     for name, client in (("one", "plant-a"), ("two", "plant-b")):
         data_sets = [{"client": client, "id": verdicts[client].data_set}]
         (runs / name).mkdir(parents=True)
-        (runs / name / "config.json").write_text(json.dumps({"config": {}, "data_sets": data_sets}))
+        write_json(runs / name / "config.json", {"config": {}, "data_sets": data_sets})
     (runs / "three" / "arms").mkdir(parents=True)
     provenance = {"data_sets": [{"client": "renamed", "id": verdicts["plant-a"].data_set}]}
-    (runs / "three" / "arms" / "model.json").write_text(json.dumps({"provenance": provenance}))
+    write_json(runs / "three" / "arms" / "model.json", {"provenance": provenance})
     for name, text in (("four", "{"), ("five", "[]"), ("six", '{"data_sets": 3, "provenance": []}')):
         (runs / name).mkdir()
         (runs / name / "config.json").write_text(text)

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from dkjax.dkds import Manifest, layout
+from dkjax.dkds import Manifest
 from dkjax.dkds.manifest import parse_manifest
 from dkjax.errors import DataError
-from dkjax.runtime.files import write_json
+from dkjax.runtime.files import read_json, write_json
 
 FILE = "dkds.json"
 
@@ -47,20 +47,17 @@ def read_sidecar(folder: Path) -> Sidecar | None:
         DataError: it is not what `write_sidecar` writes.
     """
     path = folder / FILE
-    if not path.is_file():
-        return None
-    with open(path, "rb") as file:
-        # Indented and in ASCII, the manifest is longer here than on its own.
-        data = file.read(4 * layout.MAX_MANIFEST_BYTES)
     try:
-        tree = json.loads(data)
+        tree = read_json(path)
+        if tree is None:
+            return None
         if tree["format"] != "dkds-export" or tree["version"] != 1:
             raise ValueError(f"format {tree['format']!r} in version {tree['version']!r}")
         container, digest = tree["container"], tree["records_sha256"]
         if not isinstance(container, str) or not re.fullmatch("[0-9a-f]{64}", digest):
             raise ValueError("container or records_sha256 is wrong")
         manifest = json.dumps(tree["manifest"]).encode()
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise DataError(f"{path} does not describe an export ({' '.join(reason.split())}): copy it again") from None
     return Sidecar(container, digest, parse_manifest(manifest, str(path)))

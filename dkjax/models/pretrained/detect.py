@@ -16,6 +16,7 @@ from dkjax.models.pretrained.report import listed
 from dkjax.models.pretrained.safetensors_file import read_safetensors
 from dkjax.models.pretrained.sidecar import read_json
 from dkjax.models.pretrained.timm import TIMM, read_timm
+from dkjax.runtime.files import special_file
 
 _UNPICKLED = (
     "is a PyTorch pickle, which can run code when it is read; convert it where you trust it: "
@@ -56,6 +57,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _read(path: Path) -> Checkpoint:
+    if (kind := special_file(path)) is not None:
+        raise DataError(f"{path} is {kind}; expected a file of weights")
     try:
         with path.open("rb") as file:
             beginning = file.read(32)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dkjax.errors import DataError
+from dkjax.runtime.files import special_file
 
 _MAX_BYTES = 1 << 24  # the names of ImageNet-21k's classes take about 2 MB
 _MAX_NUMBER = 1 << 20
@@ -24,6 +25,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is too large, or holds something else.
     """
+    if (kind := special_file(path)) is not None:
+        raise DataError(f"{path} is {kind}, no file: remove it")
     try:
         with path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)

@@ -15,6 +15,7 @@ from PIL import Image
 from dkjax.dkds import layout
 from dkjax.dkds.convert import CONTAINERS, convert_data_set
 from dkjax.errors import ConfigError, DamagedDataSetError, DataError
+from dkjax.runtime.files import write_json
 
 EXPORTS = [name for name in CONTAINERS if name != "dkds"]
 each_export = pytest.mark.parametrize("to", EXPORTS)
@@ -275,12 +276,23 @@ def test_a_wrong_description_is_refused(
     convert_data_set(dkds, "tfds", tmp_path / "export")
     file = tmp_path / "export" / "dkds.json"
     tree = json.loads(file.read_text())
+    tree.pop("checksum")
     change(tree)
-    file.write_text(json.dumps(tree))
+    write_json(file, tree)
     with pytest.raises(DataError, match=said) as caught:
         convert_data_set(tmp_path / "export", "dkds", tmp_path / "b.dkds")
     one_line(caught.value)
     assert not (tmp_path / "b.dkds").exists()
+
+
+def test_swapped_classes_are_refused(dkds: Path, tmp_path: Path) -> None:
+    convert_data_set(dkds, "tfds", tmp_path / "export")
+    file = tmp_path / "export" / "dkds.json"
+    tree = json.loads(file.read_text())
+    tree["manifest"]["class_names"].reverse()
+    file.write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"does not describe an export \(.*dkds\.json is damaged\): copy it again"):
+        convert_data_set(tmp_path / "export", "dkds", tmp_path / "b.dkds")
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"\xff", b"[" * 100_000])

@@ -1,6 +1,7 @@
 """Kinds of files, told by their content; pickles, pointers and damage."""
 
 import io
+import os
 import pickle
 import struct
 import zipfile
@@ -13,7 +14,7 @@ from made_up import SQUARE, assert_same, flat, random_params, small, timm_state
 from made_up_onnx import onnx_bytes
 from safetensors.numpy import save
 
-from dkjax.errors import DkjaxError
+from dkjax.errors import DataError, DkjaxError
 from dkjax.models.pretrained import load_pretrained
 
 MODEL = small(depth=1)
@@ -59,6 +60,16 @@ def test_pickles_are_refused(tmp_path, raw, capsys):
     with pytest.raises(DkjaxError, match=r"PyTorch pickle, which can run code.*safetensors\.torch\.save_file"):
         load_pretrained(tmp_path / "a.pth", MODEL, SQUARE)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["a", "model.safetensors", "config.json"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    (tmp_path / "model.safetensors").write_bytes(FILES["safetensors"])
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    where = tmp_path / name if name != "config.json" else tmp_path / "model.safetensors"
+    with pytest.raises(DataError, match="is a named pipe"):
+        load_pretrained(where, MODEL, SQUARE)
 
 
 def test_pickled_arrays_are_refused(tmp_path, capsys):
