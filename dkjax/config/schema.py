@@ -266,6 +266,7 @@ class ModelConfig(Section):
     pretrained: Annotated[Path, Field(strict=False)] | None = None
     pretrained_mean: tuple[float, ...] | None = None
     pretrained_std: tuple[PositiveFloat, ...] | None = None
+    pretrained_architecture: str | None = None
 
     @pydantic.field_validator("pretrained_mean", "pretrained_std", mode="before")
     @classmethod
@@ -274,13 +275,18 @@ class ModelConfig(Section):
 
     @pydantic.model_validator(mode="after")
     def _normalisation_is_of_a_checkpoint(self) -> "ModelConfig":
-        if self.pretrained is None and (self.pretrained_mean, self.pretrained_std) != (None, None):
-            raise ValueError("pretrained_mean and pretrained_std say what a checkpoint was trained on: set pretrained")
+        of_it = (self.pretrained_mean, self.pretrained_std, self.pretrained_architecture)
+        if self.pretrained is None and of_it != (None, None, None):
+            raise ValueError(
+                "pretrained_mean, _std and _architecture say what a checkpoint was trained on: set pretrained"
+            )
         return self
 
     def settings(self) -> dict[str, Any]:
         """What `dkjax.models.vit.vit` takes, the patch size aside."""
-        return self.model_dump(exclude={"patch_size", "pretrained", "pretrained_mean", "pretrained_std"})
+        return self.model_dump(
+            exclude={"patch_size"} | {name for name in type(self).model_fields if name.startswith("pretrained")}
+        )
 
 
 def _check_weights(value: Any) -> Any:

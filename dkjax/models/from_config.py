@@ -23,6 +23,11 @@ def load_start(config: ModelConfig, model: Model, image_shape: tuple[int, int, i
     if config.pretrained is None:
         return None, []
     params, report = load_pretrained(
-        config.pretrained, model, image_shape, mean=config.pretrained_mean, std=config.pretrained_std
+        config.pretrained,
+        model,
+        image_shape,
+        mean=config.pretrained_mean,
+        std=config.pretrained_std,
+        architecture=config.pretrained_architecture,
     )
     return params, ["start from " + "; ".join(report.lines())]

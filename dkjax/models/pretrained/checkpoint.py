@@ -76,7 +76,7 @@ class Description:
         width: embedding width D.
         depth: number of encoder blocks.
         mlp_dim: hidden width of the MLP.
-        heads: number of attention heads; None where the file does not say, as timm's do not.
+        heads: number of attention heads; None where neither the file nor its width says it.
         patch_size: side of a patch in pixels.
         channels: of the images it reads.
         grid: rows and columns of the position embedding; None where the file does not say and it is no square.
@@ -108,25 +108,27 @@ class Description:
 
         Args:
             num_classes: length of the logits; the checkpoint's own if None.
-            heads: number of attention heads where the file does not say; one for 64 of the width if None, as in
-                all sizes of the literature up to L.
+            heads: number of attention heads where the file does not say.
 
         Returns:
             The model; `dataclasses.replace` sets dropout, dtype and the like.
 
         Raises:
-            ConfigError: the checkpoint has no head and `num_classes` is None, or `heads` is not the checkpoint's.
+            ConfigError: the checkpoint has no head and `num_classes` is None, or `heads` is not the checkpoint's, or
+                neither says them.
         """
         num_classes = num_classes or self.num_classes
         if num_classes is None:
             raise ConfigError("the checkpoint has no head: say num_classes")
         if heads and self.heads and heads != self.heads:
             raise ConfigError(f"heads={heads}, and the checkpoint has {self.heads}; leave heads away")
+        if not (heads := self.heads or heads):
+            raise ConfigError("the checkpoint does not say how many attention heads it has: say heads")
         return Model(
             width=self.width,
             depth=self.depth,
             mlp_dim=self.mlp_dim,
-            heads=self.heads or heads or max(self.width // 64, 1),
+            heads=heads,
             patch_size=self.patch_size,
             num_classes=num_classes,
             pool=self.pool,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dkjax.errors import DataError
+from dkjax.errors import ConfigError, DataError
 from dkjax.formats.npz import array_names
 from dkjax.models.pretrained.checkpoint import Checkpoint
 from dkjax.models.pretrained.google import read_google
@@ -29,16 +29,18 @@ _BEGINNINGS = {
 }
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, architecture: str | None = None) -> Checkpoint:
     """Read a checkpoint of any kind that is known.
 
     Args:
         path: a file, or the folder of a Hugging Face or timm model.
+        architecture: timm's name of it, for weights that do not say their attention heads.
 
     Returns:
         The checkpoint in the ViT's names.
 
     Raises:
+        ConfigError: `architecture` is not known, or the file is of a kind that says all of it.
         DataError: there is no such file, it is of no kind that is read, is damaged, or holds no plain ViT.
         MissingPackageError: it is an ONNX file and the package `onnx` is not installed.
 
@@ -47,7 +49,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         - Nothing is unpickled (test_pickles_are_refused).
         - Damaged files are refused in one line (test_damaged_files_are_refused_in_one_line).
     """
-    checkpoint = _read(_weights_in(path) if path.is_dir() else path)
+    checkpoint = _read(_weights_in(path) if path.is_dir() else path, architecture)
     for name, array in checkpoint.arrays.items():
         # bfloat16 is of NumPy's kind V, as it is not NumPy's own.
         if array.dtype.kind not in "fV":
@@ -56,7 +58,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return dataclasses.replace(checkpoint, arrays=floats)
 
 
-def _read(path: Path) -> Checkpoint:
+def _read(path: Path, architecture: str | None) -> Checkpoint:
     if (kind := special_file(path)) is not None:
         raise DataError(f"{path} is {kind}; expected a file of weights")
     try:
@@ -69,7 +71,11 @@ def _read(path: Path) -> Checkpoint:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     # First of all, since its first byte may be any.
     if beginning[8:9] == b"{" and 8 + struct.unpack("<Q", beginning[:8])[0] <= size:
-        return _read_safetensors(path)
+        return _read_safetensors(path, architecture)
+    if architecture is not None:
+        raise ConfigError(
+            f"architecture={architecture[:60]!r} is for safetensors; {path} is another file: leave it away"
+        )
     for magic, what in _BEGINNINGS.items():
         if beginning.startswith(magic):
             raise DataError(f"{path} {what}")
@@ -91,13 +97,14 @@ def _weights_in(folder: Path) -> Path:
     raise DataError(f"there is no model.safetensors in {folder}")
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path, architecture: str | None) -> Checkpoint:
     state, metadata = read_safetensors(path)
     config = read_json(path.parent / "config.json")
     if any(name.endswith(f"{TIMM.embedding}.weight") for name in state):
-        return read_timm(path, state, metadata, config)
+        return read_timm(path, state, metadata, config, architecture)
     if any(name.endswith(f"{VIT.embedding}.weight") for name in state):
-        return read_hugging_face(path, state, config, read_json(path.parent / "preprocessor_config.json"))
+        preprocessor = read_json(path.parent / "preprocessor_config.json")
+        return read_hugging_face(path, state, config, preprocessor, architecture)
     raise DataError(
         f"{path} holds no ViT with timm's or Hugging Face's names: {listed(sorted(state)) or 'it is empty'}"
     )

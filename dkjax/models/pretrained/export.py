@@ -38,7 +38,8 @@ def export_params(
 
     - `npz`: Google's names and shapes, read by vision_transformer, big_vision and timm.
     - `safetensors`: timm's names; `timm_arguments` says which model, and stands in the file's metadata, too.
-    - `hf`: a folder for `AutoModelForImageClassification.from_pretrained`, with what the image processor has to do.
+    - `hf`: a folder for `AutoModelForImageClassification.from_pretrained` and `transformers.pipeline`, with what the
+      image processor has to do; a model for grey images reads them as RGB, of which it takes the grey value.
     - `stablehlo`: the whole network with its weights, for `jax.export.deserialize` or any compiler of StableHLO:
       float32[n, H, W, C], pixels from -1 to 1, to logits float32[n, num_classes], for any n, on CPU, GPU and TPU.
 
@@ -62,8 +63,8 @@ def export_params(
     Guarantees:
         - What is loaded again is bit by bit what was written (test_export_and_load_is_the_identity).
         - Logits of the exported network are the model's: timm (test_timm_computes_the_same_from_an_export),
-          transformers (test_transformers_computes_the_same_from_an_export), StableHLO
-          (test_stablehlo_gives_the_same_logits).
+          transformers (test_transformers_computes_the_same_from_an_export, test_the_pipeline_of_transformers),
+          StableHLO (test_stablehlo_gives_the_same_logits).
         - A file appears whole or not at all (test_files_appear_whole_or_not_at_all).
         - The same parameters give the same bytes (test_same_parameters_give_the_same_bytes).
     """
@@ -101,7 +102,8 @@ def how_to_load(path: Path | str, model: Model, image_shape: tuple[int, int, int
 
     Returns:
         Statements on one line, without the imports of the modules that they name, after which `network` computes the
-        logits: of float[n, C, H, W] where it is PyTorch's, of float32[n, H, W, C] for `stablehlo`.
+        logits: of float[n, C, H, W] where it is PyTorch's (C is 3 also for grey images in `hf`), of
+        float32[n, H, W, C] for `stablehlo`.
 
     Raises:
         ConfigError: timm, which reads `npz` and `safetensors`, has no such model.

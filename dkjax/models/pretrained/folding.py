@@ -79,3 +79,16 @@ def sum_channels(kernel: np.ndarray) -> np.ndarray:
     (test_grey_image_is_read_as_equal_channels).
     """
     return kernel.astype(np.float64).sum(axis=2, keepdims=True).astype(np.float32)
+
+
+def spread_grey(kernel: np.ndarray) -> np.ndarray:
+    """Turn a patch embedding of grey images, [M, M, 1, D], into one of colour images, float32[M, M, 3, D].
+
+    It reads red, green and blue with the weights of ITU-R 601-2, by which Pillow turns colour into grey; `sum_channels`
+    gives the first back bit by bit (test_spread_grey_sums_to_the_same_bits).
+    """
+    wide = kernel.astype(np.float64)
+    # Multiples of one unit in the last place, so that green is one, too, and nothing is rounded in the sum.
+    unit = np.spacing(np.abs(kernel.astype(np.float32))).astype(np.float64)
+    red, blue = (np.round(share * wide / unit) * unit for share in (0.299, 0.114))
+    return np.concatenate([red, wide - red - blue, blue], axis=2).astype(np.float32)

@@ -1,9 +1,10 @@
 """ViTs of Hugging Face's transformers: weights, `config.json` and `preprocessor_config.json` in one folder.
 
 Names are those of files: `vit.encoder.layer.0...` with or without the `vit.`, and DINOv2's, whose blocks are named
-otherwise and have LayerScale.
+otherwise and have LayerScale; or those that transformers 5 has in memory, `vit.layers.0...`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from dkjax.errors import ConfigError, DataError
-from dkjax.models.pretrained.checkpoint import Arrays, Checkpoint
+from dkjax.models.pretrained.architectures import unsaid
+from dkjax.models.pretrained.checkpoint import EMBEDDING, Arrays, Checkpoint
+from dkjax.models.pretrained.folding import spread_grey
 from dkjax.models.pretrained.sidecar import normalisation, positive_integer, two_integers
 from dkjax.models.pretrained.torch_layout import Names, from_torch, to_torch
 from dkjax.models.vit import LAYER_NORM_EPSILON, Model
@@ -45,6 +48,13 @@ DINOV2 = Names(
     unused=("classifier.", "embeddings.mask_token"),
 )
 
+_IN_MEMORY = {
+    "q_proj": "attention.query",
+    "k_proj": "attention.key",
+    "v_proj": "attention.value",
+    "o_proj": "output.dense",
+}
+
 _GELUS: Mapping[str, Literal["tanh", "exact"]] = {
     "gelu": "exact",
     "gelu_python": "exact",
@@ -55,7 +65,11 @@ _GELUS: Mapping[str, Literal["tanh", "exact"]] = {
 
 
 def read_hugging_face(
-    path: Path, state: Mapping[str, np.ndarray], config: Mapping[str, Any], preprocessor: Mapping[str, Any]
+    path: Path,
+    state: Mapping[str, np.ndarray],
+    config: Mapping[str, Any],
+    preprocessor: Mapping[str, Any],
+    architecture: str | None = None,
 ) -> Checkpoint:
     """Read a ViT of transformers.
 
@@ -64,18 +78,25 @@ def read_hugging_face(
         state: its arrays.
         config: `config.json`, if any.
         preprocessor: `preprocessor_config.json`, if any.
+        architecture: timm's name of the same network, for weights without their `config.json`.
 
     Returns:
         The checkpoint.
 
     Raises:
-        DataError: it is no plain ViT, or what stands beside it makes no sense.
+        ConfigError: `architecture` is not known.
+        DataError: it is no plain ViT, what stands beside it makes no sense, or nothing tells its attention heads.
 
     Guarantees:
-        - The logits are those of transformers (test_logits_are_those_of_transformers).
+        - The logits are those of transformers (test_logits_are_those_of_transformers), whichever names the weights
+          have (test_names_in_memory_are_those_of_files).
     """
+    state = {_name_in_files(name): array for name, array in state.items()}
     names = DINOV2 if any(name.endswith(f"{DINOV2.block.format(0)}norm1.weight") for name in state) else VIT
     arrays, unexpected, folded = from_torch(path, names, state)
+    heads = positive_integer(path, config, "num_attention_heads")
+    if heads is None:
+        heads = unsaid(path, arrays, asked=architecture).heads
     activation = config.get("hidden_act", "gelu")
     if activation not in _GELUS:
         raise DataError(f"{path} is no plain ViT: its MLP has hidden_act={str(activation)[:40]!r}, not a GELU")
@@ -93,7 +114,7 @@ def read_hugging_face(
         unexpected=unexpected,
         folded=folded,
         gelu=_GELUS[activation],
-        heads=positive_integer(path, config, "num_attention_heads"),
+        heads=heads,
         layer_norm_epsilon=float(epsilon),
         grid=(image[0] // patch, image[1] // patch) if image and patch else None,
         mean=mean,
@@ -101,8 +122,24 @@ def read_hugging_face(
     )
 
 
+def _name_in_files(name: str) -> str:
+    """Turn a name that transformers 5 has in memory into the one that its `save_pretrained` writes."""
+    match = re.fullmatch(r"(.*\.)?(?:encoder\.layer|layers)\.(\d+)\.(.+)", name)
+    if match is None:
+        return name
+    part = match[3]
+    if "layers." in name:  # DINOv2's blocks keep the names of their MLP
+        part = re.sub(r"^mlp\.fc1\.", "intermediate.dense.", re.sub(r"^mlp\.fc2\.", "output.dense.", part))
+    for short, long in _IN_MEMORY.items():
+        part = re.sub(rf"^attention\.{short}\.", f"attention.{long}.", part)
+    return f"{match[1] or ''}encoder.layer.{match[2]}.{part}"
+
+
 def hugging_face_state(arrays: Arrays, depth: int) -> Arrays:
-    """Name arrays as `ViTForImageClassification` does."""
+    """Name arrays as `ViTForImageClassification` does; a model for grey images becomes one that reads them as RGB."""
+    kernel = arrays[f"{EMBEDDING}/kernel"]
+    if kernel.shape[2] == 1:
+        arrays = arrays | {f"{EMBEDDING}/kernel": spread_grey(kernel)}
     state = to_torch(VIT, arrays, depth)
     return {name if name.startswith(f"{VIT.head}.") else f"vit.{name}": array for name, array in state.items()}
 
@@ -119,7 +156,9 @@ def hugging_face_configs(
 
     Returns:
         `config.json` and `preprocessor_config.json`, by their names, as plain JSON values. Images are resized and
-        normalised as dkjax does: pixel values to -1 .. 1, all channels alike.
+        normalised as dkjax does: pixel values to -1 .. 1, all channels alike. Files of any mode are converted to RGB,
+        as `transformers.pipeline` does without being asked; so a model for grey images is written as one of three
+        channels.
 
     Raises:
         ConfigError: transformers has no such model, or there are not as many names as classes.
@@ -133,6 +172,7 @@ def hugging_face_configs(
     if len(labels) != model.num_classes:
         raise ConfigError(f"{len(labels)} class names for num_classes={model.num_classes}")
     height, width, channels = image_shape
+    channels = 3 if channels == 1 else channels
     return {
         "config.json": {
             "architectures": ["ViTForImageClassification"],
@@ -155,6 +195,7 @@ def hugging_face_configs(
         },
         "preprocessor_config.json": {
             "image_processor_type": "ViTImageProcessor",
+            "do_convert_rgb": channels == 3,
             "do_resize": True,
             "size": {"height": height, "width": width},
             "resample": 2,

@@ -21,16 +21,18 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def describe(path: Path | str) -> Description:
+def describe(path: Path | str, *, architecture: str | None = None) -> Description:
     """Say which model a checkpoint is of.
 
     Args:
         path: a file of any kind that `load_pretrained` reads, or the folder of a Hugging Face or timm model.
+        architecture: as for `load_pretrained`.
 
     Returns:
         The settings that it fixes; their `model()` is a model that it fits.
 
     Raises:
+        ConfigError: `architecture` is not known.
         DataError: as `load_pretrained`.
         MissingPackageError: as `load_pretrained`.
 
@@ -40,7 +42,7 @@ def describe(path: Path | str) -> Description:
         (768, 12, 'tanh')
         >>> model = description.model(num_classes=10)
     """
-    return description_of(read_checkpoint(Path(path)))
+    return description_of(read_checkpoint(Path(path), architecture))
 
 
 def load_pretrained(
@@ -53,6 +55,7 @@ def load_pretrained(
     std: Sequence[float] | None = None,
     grid: tuple[int, int] | None = None,
     resize: ResizeMethod = "bicubic",
+    architecture: str | None = None,
 ) -> tuple[Params, Report]:
     """Load a pretrained ViT, ready to be fine-tuned.
 
@@ -74,6 +77,8 @@ def load_pretrained(
         std: what they were then divided by, likewise.
         grid: rows and columns of the checkpoint's position embedding; a square if None and it does not say.
         resize: how the position embedding is resized, see `resize_position_embedding`.
+        architecture: timm's name of the network, such as "vit_huge_patch14_224", where safetensors without a
+            `config.json` do not say how many attention heads it has and the width does not tell.
 
     Returns:
         The parameters, float32, with the names and shapes that `model.init` gives; and what came of it, in which the
@@ -82,7 +87,8 @@ def load_pretrained(
     Raises:
         ConfigError: the checkpoint is of another model than `model`, or does not fit the images.
         ArgumentError: `mean`, `std` or `grid` make no sense for it, or `image_shape` is none.
-        DataError: the file is missing, damaged, of an unknown kind, incomplete, or holds no plain ViT.
+        DataError: the file is missing, damaged, of an unknown kind, incomplete, holds no plain ViT, or one whose
+            attention heads nothing tells.
         MissingPackageError: it is an ONNX file and the package `onnx` is not installed.
 
     Guarantees:
@@ -93,7 +99,7 @@ def load_pretrained(
     """
     path = Path(path)
     expected = _expected(model, image_shape)
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, architecture)
     described = description_of(checkpoint)
     check_settings(path, described, model, image_shape, keep_head)
     report = Report(

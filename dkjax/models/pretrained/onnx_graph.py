@@ -70,10 +70,16 @@ class Graph:
         if node is None:
             return None
         if node.op_type == "Constant":
-            values = [attribute for attribute in node.attribute if attribute.name == "value"]
-            return np.asarray(numpy_helper.to_array(values[0].t)) if values else None
-        if node.op_type in ("Identity", "Cast"):
+            for name in ("value", "value_int", "value_ints", "value_float", "value_floats"):
+                value = _attribute(node, name)
+                if value is not None:
+                    return np.asarray(numpy_helper.to_array(value) if name == "value" else value)
+            return None
+        if node.op_type in ("Identity", "Cast", "CastLike"):
             return self.constant(node.input[0])
+        if node.op_type == "Unsqueeze":  # of a single number, on its way into a shape
+            array = self.constant(node.input[0])
+            return None if array is None or array.size != 1 else array.reshape(1)
         if node.op_type == "Transpose":
             array = self.constant(node.input[0])
             return None if array is None else array.transpose(_attribute(node, "perm"))
@@ -99,7 +105,8 @@ class Graph:
                 found.add(value)
             elif (node := self._producers.get(value)) is not None and node.op_type != "Shape":
                 nodes.append(node)
-                waiting.extend(node.input)
+                # The second input of CastLike says the type alone.
+                waiting.extend(node.input[:1] if node.op_type == "CastLike" else node.input)
         return found, nodes
 
     def reshapes_of(self, name: str) -> list[list[int | None]]:

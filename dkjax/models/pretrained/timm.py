@@ -6,6 +6,7 @@ timm's files hold weights alone. What else dkjax knows of a model is written as 
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from dkjax.errors import ConfigError, DataError
-from dkjax.models.pretrained.checkpoint import HEAD, Checkpoint
+from dkjax.models.pretrained.architectures import unsaid
+from dkjax.models.pretrained.checkpoint import CLASS_TOKEN, HEAD, Checkpoint
 from dkjax.models.pretrained.sidecar import normalisation, positive_integer, two_integers
 from dkjax.models.pretrained.torch_layout import Names, from_torch
 from dkjax.models.vit import LAYER_NORM_EPSILON, Model
@@ -30,7 +32,7 @@ TIMM = Names(
     scales=("ls1.gamma", "ls2.gamma"),
     encoder_norm="norm",
     head="head",
-    # What was fine-tuned may have had a dropout or a layer more before the last one; the head starts from zero anyway.
+    # A head of several layers; one that is trained starts from zero anyway.
     unused=("pre_logits.", "head.fc.", *(f"head.{place}." for place in range(10))),
 )
 
@@ -39,7 +41,11 @@ ARGUMENTS = "timm.models.VisionTransformer"
 
 
 def read_timm(
-    path: Path, state: Mapping[str, np.ndarray], metadata: Mapping[str, str], config: Mapping[str, Any]
+    path: Path,
+    state: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str],
+    config: Mapping[str, Any],
+    architecture: str | None = None,
 ) -> Checkpoint:
     """Read a timm ViT.
 
@@ -48,22 +54,35 @@ def read_timm(
         state: its arrays.
         metadata: of the safetensors file.
         config: the `config.json` beside it, if any.
+        architecture: timm's name of it, as the user gives it.
 
     Returns:
         The checkpoint.
 
     Raises:
-        DataError: it is no plain ViT, or what stands beside it makes no sense.
+        ConfigError: `architecture` is not known.
+        DataError: it is no plain ViT, what stands beside it makes no sense, or nothing tells its attention heads.
 
     Guarantees:
-        - The logits are timm's (test_logits_are_those_of_timm).
+        - The logits are timm's (test_logits_are_those_of_timm), or it is refused
+          (test_every_vit_of_timm_is_right_or_refused).
     """
-    arrays, unexpected, folded = from_torch(path, TIMM, state)
+    arrays, unexpected, folded = from_torch(path, TIMM, _with_plain_head(state))
     if any("pre_logits." in name for name in unexpected):
         # The head reads what these computed; without them it means nothing.
         unexpected += tuple(f"{HEAD}.{leaf}" for leaf in ("weight", "bias"))
         arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{HEAD}/")}
     arguments = _arguments(path, metadata, config)
+    if arguments.get("global_pool") not in (None, "token", "avg") or (
+        CLASS_TOKEN in arrays and arguments.get("global_pool") == "avg"
+    ):
+        raise DataError(f"{path} is no plain ViT: its head reads global_pool={arguments['global_pool']!r:.40}")
+    heads, gelu = positive_integer(path, arguments, "num_heads"), arguments.get("act_layer")
+    if heads is None or ("embed_dim" not in arguments and gelu is None):
+        known = unsaid(path, arrays, asked=architecture, beside=config.get("architecture"))
+        heads, gelu = heads or known.heads, gelu or known.gelu
+    if str(gelu).startswith("quick"):
+        raise DataError(f"{path} is no plain ViT: its MLP has act_layer={str(gelu)[:40]!r}")
     pretrained = config.get("pretrained_cfg")
     mean, std = normalisation(path, pretrained if isinstance(pretrained, dict) else {}, "mean", "std")
     image = two_integers(path, arguments, "img_size")
@@ -74,12 +93,22 @@ def read_timm(
         arrays=arrays,
         unexpected=unexpected,
         folded=folded,
-        gelu="tanh" if "tanh" in str(arguments.get("act_layer")) else "exact",
-        heads=positive_integer(path, arguments, "num_heads"),
+        gelu="tanh" if "tanh" in str(gelu) else "exact",
+        heads=heads,
         grid=(image[0] // patch, image[1] // patch) if image and patch else None,
         mean=mean,
         std=std,
     )
+
+
+def _with_plain_head(state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Call a head of one layer as timm does, whatever stood beside it when it was fine-tuned, such as a dropout."""
+    heads = [name for name in state if re.search(r"(^|\.)head\.", name)]
+    layers = [match for name in heads if (match := re.fullmatch(r"(.*\bhead)\.(fc|\d)\.weight", name))]
+    if len(layers) != 1 or len(heads) != 1 + (layers[0][0].removesuffix("weight") + "bias" in heads):
+        return state
+    old, new = layers[0][0].removesuffix("weight"), f"{layers[0][1]}."
+    return {name.replace(old, new) if name in heads else name: array for name, array in state.items()}
 
 
 def timm_arguments(model: Model, image_shape: tuple[int, int, int]) -> dict[str, Any]:

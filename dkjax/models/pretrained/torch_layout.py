@@ -121,7 +121,8 @@ def from_torch(
         state: the arrays by PyTorch's names, which may all have one prefix before those of the family.
 
     Returns:
-        The arrays that are there, the names without a place that the ViT does without, and what was folded in.
+        The arrays that are there, with zeros for biases of query, key and value that are not, the names without a
+        place that the ViT does without, and what was folded in.
 
     Raises:
         DataError: there are several ViTs, an array has the wrong number of axes, or parts that this ViT does not have.
@@ -143,6 +144,9 @@ def from_torch(
             raise DataError(f"{path}: {local[leaf.name]} has an impossible shape, {list(array.shape)}")
         for ours, part in zip(leaf.ours, np.split(array, len(leaf.ours)), strict=True):
             arrays[ours] = leaf.read(part)
+    for name in [name for name in arrays if re.search(r"Attention_1/(query|key|value)/kernel$", name)]:
+        # Attention without these biases is attention with biases of zero.
+        arrays.setdefault(name.removesuffix("kernel") + "bias", np.zeros(arrays[name].shape[-1], np.float32))
     scales = _fold_scales(names, {name: state[full] for name, full in local.items()}, arrays)
     used |= scales
     rest = [local[name] for name in local if name not in used]

@@ -46,7 +46,10 @@ def test_export_and_load_is_the_identity(tmp_path, to, kind, image_shape):
     path = export_params(params, model, image_shape, tmp_path / "a", to=to)
     loaded, report = load_pretrained(path, model, image_shape, keep_head=True)
     assert_same(loaded, params)
-    assert (report.missing, report.unexpected, report.reset, report.resized, report.folded) == ((),) * 5
+    assert (report.missing, report.unexpected, report.reset, report.resized) == ((),) * 4
+    # transformers reads grey images as RGB.
+    of_grey = ("the sum over 3 channels, for grey images",) if (to, image_shape[2]) == ("hf", 1) else ()
+    assert report.folded == of_grey
     if to != "npz":
         assert report.notes == ()
         assert describe(path).model() == model

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dkjax.errors import ArgumentError
-from dkjax.models.pretrained.folding import fold_layer_scale, fold_normalisation, sum_channels
+from dkjax.models.pretrained.folding import fold_layer_scale, fold_normalisation, spread_grey, sum_channels
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.normal(size=(4, 4, 3, 8)).astype(np.float32)
@@ -55,3 +55,15 @@ def test_grey_image_is_read_as_equal_channels():
 def test_impossible_normalisations_are_refused(mean, std, text):
     with pytest.raises(ArgumentError, match=text):
         fold_normalisation(KERNEL, BIAS, mean, std)
+
+
+def test_spread_grey_sums_to_the_same_bits():
+    rng = np.random.default_rng(0)
+    kernel = (rng.normal(size=(4, 4, 1, 600)) * 10.0 ** rng.integers(-30, 8, (4, 4, 1, 600))).astype(np.float32)
+    kernel[0, 0, 0, :2] = [0, np.float32(1e-45)]
+    spread = spread_grey(kernel)
+    assert (spread.shape, spread.dtype) == ((4, 4, 3, 600), np.float32)
+    np.testing.assert_array_equal(sum_channels(spread), kernel)
+    large = np.abs(kernel[..., 0, :]) > 1e-20
+    for channel, share in enumerate((0.299, 0.587, 0.114)):
+        np.testing.assert_allclose(spread[..., channel, :][large], share * kernel[..., 0, :][large], rtol=1e-5)

@@ -10,6 +10,7 @@ import os
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from made_up import IMAGE, SQUARE, assert_same, random_images, random_params, small
@@ -25,6 +26,7 @@ from dkjax.models.pretrained import (
     resize_position_embedding,
     timm_arguments,
 )
+from dkjax.sources.decode import decode_images
 
 # Other people's packages warn of things that are theirs to mend.
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
@@ -47,6 +49,7 @@ def timm():
 @pytest.fixture(scope="module")
 def transformers():
     os.environ["HF_HUB_OFFLINE"] = "1"
+    import_torchvision()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import transformers
@@ -93,10 +96,11 @@ def test_logits_are_those_of_timm(tmp_path, timm, name, options):
     from safetensors.torch import save_file
 
     network = shaken(timm.create_model(name, num_classes=11, **options))
-    save_file(network.state_dict(), tmp_path / "a.safetensors")
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": name, "model_args": options}))
     images = random_images((224, 224, options.get("in_chans", 3)), count=2)
     theirs = logits_of(network, images)
-    np.testing.assert_allclose(our_logits(tmp_path / "a.safetensors", images), theirs, atol=TOLERANCE)
+    np.testing.assert_allclose(our_logits(tmp_path, images), theirs, atol=TOLERANCE)
     assert np.abs(theirs).max() > 0.1
 
 
@@ -105,11 +109,12 @@ def test_logits_of_timm_at_another_size_and_normalisation(tmp_path, timm):
 
     options = {"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 1, "num_classes": 7}
     network = shaken(timm.models.VisionTransformer(img_size=64, **options))
-    save_file(network.state_dict(), tmp_path / "a.safetensors")
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"model_args": options}))
     images = random_images((40, 96, 3), count=2)
     network.set_input_size(img_size=(40, 96))
     theirs = ((images + 1) / 2 - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
-    ours = our_logits(tmp_path / "a.safetensors", images, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    ours = our_logits(tmp_path, images, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     np.testing.assert_allclose(ours, logits_of(network, theirs), atol=TOLERANCE)
 
 
@@ -219,7 +224,35 @@ def test_transformers_computes_the_same_from_an_export(tmp_path, transformers, g
     assert not any(loading.values())
     assert network.config.id2label == dict(enumerate(names))
     images = random_images(image_shape)
-    np.testing.assert_allclose(model.apply(params, images), logits_of(network.eval(), images), atol=TOLERANCE)
+    shown = images.repeat(3 // image_shape[2], axis=3)
+    np.testing.assert_allclose(model.apply(params, images), logits_of(network.eval(), shown), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("image_shape", [SQUARE, (8, 12, 1)])
+def test_the_pipeline_of_transformers(tmp_path, transformers, image_shape):
+    """Files of every mode get the probabilities that dkjax gives them."""
+    from PIL import Image
+
+    model = small()
+    params = random_params(model, image_shape)
+    folder = export_params(params, model, image_shape, tmp_path / "hf", to="hf")
+    pipeline = transformers.pipeline("image-classification", model=str(folder), top_k=None)
+    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    colour = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*image_shape[:2], 3), np.uint8))
+    alpha = colour.copy()
+    alpha.putalpha(colour.convert("L"))
+    files = {"colour.png": colour, "grey.png": colour.convert("L"), "palette.png": colour.quantize(16)}
+    files |= {"alpha.png": alpha, "cmyk.tif": colour.convert("CMYK")}
+    for name, image in files.items():
+        image.save(tmp_path / name)
+        values = decode_images([tmp_path / name], image_shape[:2], image_shape[2])[0]
+        expected = jax.nn.softmax(model.apply(params, values[None] / np.float32(127.5) - 1))[0]
+        for shown in (str(tmp_path / name), image):
+            came = {entry["label"]: entry["score"] for entry in pipeline(shown)}
+            # The grey value is rounded to an integer here and not there.
+            tolerance = 1e-5 if image_shape[2] == 3 or image.mode == "L" else 0.02
+            np.testing.assert_allclose([came[f"LABEL_{i}"] for i in range(5)], expected, atol=tolerance, err_msg=name)
+        assert processor(image, return_tensors="np")["pixel_values"].shape == (1, 3, *image_shape[:2])
 
 
 def test_transformers_prepares_images_as_dkjax_does(tmp_path, transformers):
@@ -245,9 +278,17 @@ def test_loads_as_how_to_load_says(tmp_path, timm, transformers, to, image_shape
     np.testing.assert_allclose(model.apply(params, images), logits_of(names["network"].eval(), images), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("dynamo", [False, True])
-@pytest.mark.parametrize("family", ["timm", "transformers"])
-def test_exported_models_are_read_back(tmp_path, timm, transformers, family, dynamo):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dynamo": False},
+        {"dynamo": False, "do_constant_folding": False},
+        {"dynamo": True},
+        {"dynamo": True, "optimize": False},
+    ],
+)
+@pytest.mark.parametrize("family", ["timm", "transformers", "transformers without biases"])
+def test_exported_models_are_read_back(tmp_path, timm, transformers, family, options):
     import torch
 
     if family == "timm":
@@ -264,11 +305,12 @@ def test_exported_models_are_read_back(tmp_path, timm, transformers, family, dyn
                 image_size=16,
                 patch_size=4,
                 num_labels=3,
+                qkv_bias="without" not in family,
             )
         )
     for stage, net in (("new", network.eval()), ("trained", shaken(network))):
         path = tmp_path / f"{stage}.onnx"
-        torch.onnx.export(net, (torch.zeros(1, 3, 16, 16),), path, dynamo=dynamo, verbose=False)
+        torch.onnx.export(net, (torch.zeros(1, 3, 16, 16),), path, verbose=False, **options)
         images = random_images((16, 16, 3))
         np.testing.assert_allclose(our_logits(path, images), logits_of(net, images), atol=TOLERANCE)
         assert describe(path).heads == 2

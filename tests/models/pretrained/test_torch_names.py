@@ -1,6 +1,7 @@
 """timm's and Hugging Face's safetensors, and what their companions say."""
 
 import json
+import re
 
 import ml_dtypes
 import numpy as np
@@ -86,6 +87,88 @@ def test_a_file_does_without_its_companions(tmp_path):
     assert describe(tmp_path / "b.safetensors").heads is None
 
 
+@pytest.mark.parametrize("state", [TIMM, HUGGING_FACE])
+def test_attention_without_biases_has_biases_of_zero(tmp_path, state):
+    without = {k: v for k, v in state.items() if not re.search(r"(qkv|query|key|value)\.bias", k)}
+    assert len(without) < len(state)
+    save_file(without, tmp_path / "a.safetensors")
+    params, _ = load(tmp_path / "a.safetensors")
+    expected = {k: 0 * v if re.search(r"(query|key|value)/bias", k) else v for k, v in flat(PARAMS).items()}
+    assert all(np.array_equal(array, expected[name]) for name, array in flat(params).items())
+
+
+@pytest.mark.parametrize("prefix", ["vit.", ""])
+def test_names_in_memory_are_those_of_files(tmp_path, prefix):
+    state = hugging_face_state(PARAMS, MODEL.depth, prefix=prefix)
+    for theirs, ours in {
+        "encoder.layer.": "layers.",
+        "attention.attention.query.": "attention.q_proj.",
+        "attention.attention.key.": "attention.k_proj.",
+        "attention.attention.value.": "attention.v_proj.",
+        "attention.output.dense.": "attention.o_proj.",
+        "intermediate.dense.": "mlp.fc1.",
+        "output.dense.": "mlp.fc2.",
+    }.items():
+        state = {name.replace(theirs, ours): array for name, array in state.items()}
+    assert f"{prefix}layers.0.attention.k_proj.weight" in state
+    save_file(state, tmp_path / "a.safetensors")
+    params, report = load(tmp_path / "a.safetensors")
+    assert_same(params, PARAMS)
+    assert report.unexpected == ()
+
+
+def wide(width, *, class_token=True):
+    """Weights of one block at a width, in timm's names."""
+    model = small(width=width, mlp_dim=8, depth=1, heads=1, pool="token" if class_token else "mean")
+    return timm_state(random_params(model), 1)
+
+
+@pytest.mark.parametrize(
+    ("width", "class_token", "architecture", "heads", "gelu"),
+    [
+        (768, True, None, 12, "exact"),
+        (1280, True, "vit_huge_patch14_224.orig_in21k", 16, "exact"),
+        (1280, True, "deit3_huge_patch14_224", 16, "exact"),
+        (768, False, "vit_base_patch16_gap_224", 16, "exact"),
+        (768, False, "vit_base_patch16_siglip_gap_224", 12, "exact"),
+        (768, False, "vit_base_patch32_siglip_gap_256", 12, "tanh"),
+        (1152, False, "vit_so400m_patch14_siglip_gap_224", 16, "exact"),
+        (1152, False, "vit_so400m_patch16_siglip_gap_256", 16, "tanh"),
+        (1536, False, "vit_giantopt_patch16_siglip_gap_256", 16, "tanh"),
+    ],
+)
+def test_the_name_of_the_architecture_tells_heads_and_gelu(tmp_path, width, class_token, architecture, heads, gelu):
+    folder = write_folder(tmp_path / "a", wide(width, class_token=class_token), config={"architecture": architecture})
+    assert (describe(folder).heads, describe(folder).gelu) == (heads, gelu)
+    if architecture:
+        (folder / "config.json").unlink()
+        with pytest.raises(DataError, match=f"heads it has or which GELU, and ViTs of width {width} differ; set pretr"):
+            describe(folder)
+        assert describe(folder, architecture=architecture) == describe(folder, architecture=architecture.split(".")[0])
+        assert describe(folder, architecture=architecture).heads == heads
+
+
+def test_names_of_architectures_that_make_no_sense(tmp_path):
+    folder = write_folder(tmp_path / "a", wide(192), config={"architecture": "vit_huge_patch14_224"})
+    with pytest.raises(DataError, match="width=192, and 'vit_huge_patch14_224' has 1280: it is another network"):
+        describe(folder)
+    with pytest.raises(ConfigError, match=r"architecture 'resnet50' is not known; .*\{\"model_args\": "):
+        describe(folder, architecture="resnet50")
+    np.savez(tmp_path / "a.npz", **flat(PARAMS))
+    with pytest.raises(ConfigError, match="is for safetensors; leave it away"):
+        describe(tmp_path / "a.npz", architecture="vit_base_patch16_224")
+    with pytest.raises(ConfigError, match="does not say how many attention heads it has: say heads"):
+        save_file(TIMM, tmp_path / "b.safetensors")
+        describe(tmp_path / "b.safetensors").model()
+
+
+@pytest.mark.parametrize("pool", ["map", "avg", 3])
+def test_heads_that_read_something_else_are_refused(tmp_path, pool):
+    folder = write_folder(tmp_path / "a", TIMM, config={"model_args": {"num_heads": 3, "global_pool": pool}})
+    with pytest.raises(DataError, match=f"its head reads global_pool={pool!r}"):
+        describe(folder)
+
+
 @pytest.mark.parametrize("name", ["pooler.dense.weight", "embeddings.mask_token"])
 def test_parts_that_the_vit_does_without_are_listed(tmp_path, name):
     save_file(HUGGING_FACE | {f"vit.{name}": np.zeros(2, np.float32)}, tmp_path / "b.safetensors")
@@ -93,12 +176,20 @@ def test_parts_that_the_vit_does_without_are_listed(tmp_path, name):
 
 
 @pytest.mark.parametrize("head", ["head.0", "head.1", "head.fc"])
+def test_a_head_of_one_layer_is_the_head(tmp_path, head):
+    names = {name: name.replace("head.", f"{head}.") for name in TIMM}
+    save_file({names[name]: array for name, array in TIMM.items()}, tmp_path / "a.safetensors")
+    params, report = load(tmp_path / "a.safetensors")
+    assert_same(params, PARAMS)
+    assert report.unexpected == ()
+
+
+@pytest.mark.parametrize("head", ["head.0", "head.1", "head.fc"])
 def test_heads_of_several_layers_start_from_zero(tmp_path, head):
     rest = {name: array for name, array in TIMM.items() if not name.startswith("head.")}
-    names = [f"{head}.weight", f"{head}.bias"]
-    save_file(
-        rest | {names[0]: np.ones((7, 24), np.float32), names[1]: np.ones(7, np.float32)}, tmp_path / "a.safetensors"
-    )
+    names = [f"{head}.weight", f"{head}.bias", "head.4.weight", "head.4.bias"]
+    arrays = [np.ones(shape, np.float32) for shape in [(7, 24), (7,), (5, 7), (5,)]]
+    save_file(rest | dict(zip(names, arrays, strict=True)), tmp_path / "a.safetensors")
     params, report = load_pretrained(tmp_path / "a.safetensors", MODEL, SQUARE)
     assert_same(params, PARAMS | {"head": {name: 0 * array for name, array in PARAMS["head"].items()}})
     assert set(names) <= set(report.unexpected)
