@@ -1,7 +1,7 @@
 """Learned inverter: a network that is trained to undo the encryption of public images, and then reads others.
 
-The scheme and the distribution of its keys are public, so an adversary makes as many pairs of plain and encrypted images
-as it wants. A small transformer over the blocks reads each block both as it was sent and sorted, which is the same for
+The scheme and the distribution of its keys are public, so an adversary makes any number of pairs of plain and encrypted
+images. A small transformer over the blocks reads each block both as it was sent and sorted, which is the same for
 every order of its values, and writes the plain block at that place. Each pixel is then corrected by its neighbours,
 weighted by how likely it is that they were left in place.
 """

@@ -7,12 +7,19 @@ Carlini et al. 2022, with one variance for all images, as there are few shadows)
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from dkjax.attacks.statistics import Estimate
+from dkjax.cipher import Scheme
+from dkjax.client import encrypt
+from dkjax.client.upload import Upload
 from dkjax.errors import ArgumentError
+from dkjax.input.record_pool import RecordPool
+from dkjax.models.vit import Model
 from dkjax.seeds import generator
+from dkjax.server import train as train_on_server
 
 Train = Callable[[np.ndarray, int], np.ndarray]
 """Trains on the images of these positions, int[k], with this seed, and returns the log-odds of the true class of every
@@ -79,6 +86,42 @@ def audit(train: Train, count: int, shadows: int = 4, seed: int = 0, at: float =
     members = halves[0]
     ratio = likelihood_ratios(odds[0], odds[1:], np.stack(halves[1:]))
     return Audit(distinguish(odds[0], members, at), distinguish(ratio, members, at))
+
+
+def server_training(
+    model: Model, images: np.ndarray, labels: np.ndarray, scheme: Scheme | None, asked: int = 4, **settings: Any
+) -> Train:
+    """Train as a server does, on uploads of the pool.
+
+    Args:
+        model: the network.
+        images: uint8[n, H, W, C], the pool, plain.
+        labels: int[n].
+        scheme: how members are encrypted, each under a fresh key; None to train on plain images.
+        asked: under how many fresh keys each image is shown to the model; its log-odds are averaged.
+        **settings: of `dkjax.server.train`, such as `epochs` and `optimizer`.
+
+    Returns:
+        What `audit` takes.
+    """
+    names = [str(label) for label in range(model.num_classes)]
+
+    def train(members: np.ndarray, seed: int) -> np.ndarray:
+        upload = _upload(images[members], labels[members], scheme, names)
+        run = train_on_server(model, [upload], class_names=names, seed=seed, **settings)
+        shown = range(asked if scheme is not None else 1)
+        views = [_upload(images, labels, scheme, names).pool[: len(images)]["image"] for _ in shown]
+        own = np.stack([run.probabilities(view)[np.arange(len(labels)), labels] for view in views]).astype(float)
+        own = np.clip(own, 1e-7, 1 - 1e-7)
+        return (np.log(own) - np.log1p(-own)).mean(axis=0)
+
+    return train
+
+
+def _upload(images: np.ndarray, labels: np.ndarray, scheme: Scheme | None, names: list[str]) -> Upload:
+    if scheme is None:
+        return Upload("plain", 1, RecordPool([{"image": images, "label": labels.astype(np.int32)}]))
+    return encrypt(images, labels, scheme, client="members", class_names=names)
 
 
 def likelihood_ratios(target: np.ndarray, shadows: np.ndarray, members: np.ndarray) -> np.ndarray:
