@@ -47,10 +47,17 @@ def seal(plain: bytes | memoryview, recipients: Sequence[str]) -> bytearray:
     cipher = ChaCha20Poly1305(_derived(file_key, nonce, b"payload"))
     plain = memoryview(plain).cast("B")
     chunks = max(1, -(-len(plain) // _CHUNK))
-    sealed = bytearray(header + b" " + _base64(mac.finalize()) + b"\n" + nonce)
+    header += b" " + _base64(mac.finalize()) + b"\n" + nonce
+    sealed = bytearray(len(header) + len(plain) + _TAG * chunks)
+    sealed[: len(header)] = header
+    # Into its place at once: memory that is new for every chunk would take longer than the cipher.
+    payload = memoryview(sealed)[len(header) :]
     for number in range(chunks):
         counter = number.to_bytes(11, "big") + bytes([number == chunks - 1])
-        sealed += cipher.encrypt(counter, plain[number * _CHUNK : (number + 1) * _CHUNK], None)
+        chunk = plain[number * _CHUNK : (number + 1) * _CHUNK]
+        first = number * (_CHUNK + _TAG)
+        cipher.encrypt_into(counter, chunk, None, payload[first : first + len(chunk) + _TAG])
+    payload.release()
     return sealed
 
 
