@@ -22,15 +22,16 @@ _TAG = 16
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
-def seal(plain: bytes | memoryview, recipients: Sequence[str]) -> bytearray:
+def seal(plain: bytes | memoryview, recipients: Sequence[str], into: bytearray | None = None) -> memoryview:
     """Encrypt to recipients, any one of whom can open it.
 
     Args:
         plain: the bytes.
         recipients: public keys as age writes them, `age1...`; at least one.
+        into: memory of at least `sealed_length`, to be used again; new memory by default.
 
     Returns:
-        A file of age; two calls never give the same.
+        A file of age, in that memory; two calls never give the same.
 
     Raises:
         DataError: a recipient is none.
@@ -48,16 +49,16 @@ def seal(plain: bytes | memoryview, recipients: Sequence[str]) -> bytearray:
     plain = memoryview(plain).cast("B")
     chunks = max(1, -(-len(plain) // _CHUNK))
     header += b" " + _base64(mac.finalize()) + b"\n" + nonce
-    sealed = bytearray(len(header) + len(plain) + _TAG * chunks)
+    length = len(header) + len(plain) + _TAG * chunks
+    sealed = memoryview(bytearray(length) if into is None else into)[:length]
     sealed[: len(header)] = header
     # Into its place at once: memory that is new for every chunk would take longer than the cipher.
-    payload = memoryview(sealed)[len(header) :]
+    payload = sealed[len(header) :]
     for number in range(chunks):
         counter = number.to_bytes(11, "big") + bytes([number == chunks - 1])
         chunk = plain[number * _CHUNK : (number + 1) * _CHUNK]
         first = number * (_CHUNK + _TAG)
         cipher.encrypt_into(counter, chunk, None, payload[first : first + len(chunk) + _TAG])
-    payload.release()
     return sealed
 
 

@@ -38,7 +38,7 @@ class Writer(Protocol):
 
     name: str
 
-    def put_new(self, name: str, data: bytes | bytearray) -> bool:
+    def put_new(self, name: str, data: bytes | memoryview) -> bool:
         """Write an object unless there is one of that name; say whether it was written."""
 
     def get(self, name: str, limit: int) -> bytes | None:
@@ -86,7 +86,7 @@ class Store:
         except Exception as error:
             raise _unusable(url, error) from None
 
-    def put_new(self, name: str, data: bytes | bytearray) -> bool:
+    def put_new(self, name: str, data: bytes | memoryview) -> bool:
         """Write an object unless there is one of that name.
 
         Where the store knows no conditional writes, a look comes before the write; names from the content make what
@@ -114,7 +114,7 @@ class Store:
         self.put(name, data)
         return True
 
-    def put(self, name: str, data: bytes | bytearray) -> None:
+    def put(self, name: str, data: bytes | memoryview) -> None:
         """Write an object, in place of one that is there."""
         with self._explained(name):
             self._obs.put(self._store, name, data, use_multipart=False)
@@ -196,7 +196,7 @@ class PresignedStore:
         self._conditional = True
         self._clock: datetime.datetime | None = None
 
-    def put_new(self, name: str, data: bytes | bytearray) -> bool:
+    def put_new(self, name: str, data: bytes | memoryview) -> bool:
         """Write an object unless there is one of that name; errors as `Store.put_new`."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(data))}
         if self._conditional:

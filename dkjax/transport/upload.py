@@ -161,6 +161,7 @@ class _Sending:
         self._data_set, self._ticket, self._writer = data_set, ticket, writer
         self._journal = journal
         self._stop = threading.Event()
+        self._memory = threading.local()
         self._pace = Pace(bytes_per_second, self._stop.wait)
         self._lock = threading.Lock()
         self._tried = {piece.object for piece in journal.pieces.values()}
@@ -240,7 +241,10 @@ class _Sending:
         if piece is not None and piece.object in self._journal.sent:
             return
         if piece is None:
-            sealed: bytes | bytearray = seal(plain, self._ticket.recipients)
+            if not hasattr(self._memory, "sealed"):
+                whole = sealed_length(self._ticket.piece_bytes, len(self._ticket.recipients))
+                self._memory.sealed = bytearray(whole)
+            sealed: bytes | memoryview = seal(plain, self._ticket.recipients, self._memory.sealed)
             digest = hashlib.sha256(sealed).hexdigest()
             piece = self._journal.keep(place, self._name(digest), sealed, digest)
         else:
@@ -254,7 +258,7 @@ class _Sending:
         self._journal.took(piece, "sent" if written else "found", time.monotonic() - began)
         self._check_clock(piece)
 
-    def _put(self, name: str, data: bytes | bytearray, piece: SealedPiece) -> bool:
+    def _put(self, name: str, data: bytes | memoryview, piece: SealedPiece) -> bool:
         def failed(error: TransportError) -> None:
             self._tried.add(piece.object)
             self._journal.failed(piece, str(error))
