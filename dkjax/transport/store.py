@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from dkjax.errors import ConfigError
 from dkjax.transport.packages import needed
 from dkjax.transport.store_errors import StoreError, explain
-from dkjax.transport.ticket import Place
+from dkjax.transport.ticket import OPTIONS, Place
 
 MANIFEST, REPORT = "manifest.age", "report.age"
 """The signed and sealed list of what belongs together, written last; and what the server says of it."""
@@ -23,7 +23,6 @@ MANIFEST, REPORT = "manifest.age", "report.age"
 SCHEMES = ("file", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https")
 
 _TIMEOUT = 120.0
-_SECRETS = ("key", "secret", "token", "password", "credential", "sas", "account_id")
 
 
 class Found(NamedTuple):
@@ -264,9 +263,10 @@ def place_of(store: str, options: Mapping[str, str]) -> tuple[str, dict[str, str
         ConfigError: the kind of store is not known, or an option is a credential.
     """
     for name in options:
-        if any(word in name.lower() for word in _SECRETS):
+        if name not in OPTIONS:
             raise ConfigError(
-                f"--store-option {name}: a ticket holds no credentials; clients have their own, or --presign"
+                f"--store-option {name}: expected {', '.join(OPTIONS)}; a ticket holds no credentials: they are the "
+                "environment's, or use --presign"
             )
     scheme = store.partition("://")[0] if "://" in store else ""
     if scheme and scheme not in SCHEMES:

@@ -60,7 +60,7 @@ def withdraw(
     tickets = [one for one in (keys.tickets().values() if keys else ()) if one.client == client]
     with register.held():
         earlier = register.withdrawn().get(client)
-        known = [one for one in register.accepted() if one.client == client]
+        known = [one for one in register.accepted(gone=True) if one.client == client]
         if not known and not tickets and not earlier:
             names = sorted({one.client for one in register.accepted()})
             raise DataError(f"nothing of {client} is in {register.into}; there is {', '.join(names) or 'nobody'}")
