@@ -26,6 +26,9 @@ def inspect_model(folder: Path, as_json: bool) -> None:
     path = folder / "model.json"
     try:
         described: Any = read_json(path)
+    except DataError as error:
+        raise DataError(f"{error}, or of another version of dkjax: copy it again, or train again") from None
+    try:
         provenance = described.get("provenance") or {}
         summary = {
             "path": str(folder),

@@ -94,7 +94,10 @@ def show_report(context: typer.Context, path: _File, key: ClientKey = None, as_j
     found = read_ticket(path)
     store = open_ticket_store(found, None)
     sealed = with_retries(lambda: store.get(f"{found.slot}/{REPORT}", MAX_REPORT_BYTES))
-    report: dict[str, Any] = {"status": "unknown", "reason": "the server has not looked yet"}
+    report: dict[str, Any] = {
+        "status": "unknown",
+        "reason": "there is no report yet: the server has not looked, or could not read what was sent",
+    }
     if sealed is not None:
         report = read_report(sealed, found, load_key(client_key_file(key)))
     if as_json:

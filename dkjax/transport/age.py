@@ -22,15 +22,16 @@ _TAG = 16
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
-def seal(plain: bytes | memoryview, recipients: Sequence[str]) -> bytearray:
+def seal(plain: bytes | memoryview, recipients: Sequence[str], into: bytearray | None = None) -> memoryview:
     """Encrypt to recipients, any one of whom can open it.
 
     Args:
         plain: the bytes.
         recipients: public keys as age writes them, `age1...`; at least one.
+        into: memory of at least `sealed_length`, to be used again; new memory by default.
 
     Returns:
-        A file of age; two calls never give the same.
+        A file of age, in that memory; two calls never give the same.
 
     Raises:
         DataError: a recipient is none.
@@ -47,10 +48,17 @@ def seal(plain: bytes | memoryview, recipients: Sequence[str]) -> bytearray:
     cipher = ChaCha20Poly1305(_derived(file_key, nonce, b"payload"))
     plain = memoryview(plain).cast("B")
     chunks = max(1, -(-len(plain) // _CHUNK))
-    sealed = bytearray(header + b" " + _base64(mac.finalize()) + b"\n" + nonce)
+    header += b" " + _base64(mac.finalize()) + b"\n" + nonce
+    length = len(header) + len(plain) + _TAG * chunks
+    sealed = memoryview(bytearray(length) if into is None else into)[:length]
+    sealed[: len(header)] = header
+    # Into its place at once: memory that is new for every chunk would take longer than the cipher.
+    payload = sealed[len(header) :]
     for number in range(chunks):
         counter = number.to_bytes(11, "big") + bytes([number == chunks - 1])
-        sealed += cipher.encrypt(counter, plain[number * _CHUNK : (number + 1) * _CHUNK], None)
+        chunk = plain[number * _CHUNK : (number + 1) * _CHUNK]
+        first = number * (_CHUNK + _TAG)
+        cipher.encrypt_into(counter, chunk, None, payload[first : first + len(chunk) + _TAG])
     return sealed
 
 

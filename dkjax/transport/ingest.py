@@ -204,7 +204,7 @@ class _Taking:
             raise DataError("the client's ticket was not the one that was issued: send it again")
         if found.client != ticket.client:
             raise DataError(f"it is from {found.client}, but the ticket is for {ticket.client}")
-        earlier = {one.key for one in self._register.accepted() if one.client == ticket.client}
+        earlier = {one.key for one in self._register.accepted(gone=True) if one.client == ticket.client}
         expected = {ticket.client_key} if ticket.client_key else earlier
         if expected and found.public_key not in expected:
             raise DataError(

@@ -58,7 +58,7 @@ class Journal:
         """Close the file."""
         self._file.close()
 
-    def keep(self, place: tuple[int, int] | None, name: str, sealed: bytes | bytearray, digest: str) -> SealedPiece:
+    def keep(self, place: tuple[int, int] | None, name: str, sealed: bytes | memoryview, digest: str) -> SealedPiece:
         """Keep sealed bytes until the store has them.
 
         Args:

@@ -59,9 +59,10 @@ class Register:
         with alone_in(self.path, "--into"):
             yield
 
-    def accepted(self) -> list[Accepted]:
-        """Return what was accepted and is still there, by slot."""
-        return [_accepted(path) for path in sorted((self.path / "accepted").glob("*.json"))]
+    def accepted(self, *, gone: bool = False) -> list[Accepted]:
+        """Return what was accepted and is still there, by slot; with `gone`, also what somebody has removed since."""
+        every = [_accepted(path) for path in sorted((self.path / "accepted").glob("*.json"))]
+        return [one for one in every if gone or (self.into / one.folder).is_dir()]
 
     def accept(self, one: Accepted, quarantined: Path, prints: dict[str, NDArray[np.uint64]]) -> None:
         """Move a data set from quarantine to its place; stopped at any point, the same call completes."""
@@ -108,7 +109,7 @@ class Register:
 
         The tombstone is written first: stopped at any point, nothing returns, and the same call completes.
         """
-        gone = [one for one in self.accepted() if one.client == client]
+        gone = [one for one in self.accepted(gone=True) if one.client == client]
         before = self.withdrawn().get(client) or {"data_sets": [], "slots": [], "commits": []}
         tombstone = {
             "client": client,

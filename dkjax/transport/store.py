@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from dkjax.errors import ConfigError
 from dkjax.transport.packages import needed
 from dkjax.transport.store_errors import StoreError, explain
-from dkjax.transport.ticket import Place
+from dkjax.transport.ticket import OPTIONS, Place
 
 MANIFEST, REPORT = "manifest.age", "report.age"
 """The signed and sealed list of what belongs together, written last; and what the server says of it."""
@@ -23,7 +23,6 @@ MANIFEST, REPORT = "manifest.age", "report.age"
 SCHEMES = ("file", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https")
 
 _TIMEOUT = 120.0
-_SECRETS = ("key", "secret", "token", "password", "credential", "sas", "account_id")
 
 
 class Found(NamedTuple):
@@ -38,7 +37,7 @@ class Writer(Protocol):
 
     name: str
 
-    def put_new(self, name: str, data: bytes | bytearray) -> bool:
+    def put_new(self, name: str, data: bytes | memoryview) -> bool:
         """Write an object unless there is one of that name; say whether it was written."""
 
     def get(self, name: str, limit: int) -> bytes | None:
@@ -86,7 +85,7 @@ class Store:
         except Exception as error:
             raise _unusable(url, error) from None
 
-    def put_new(self, name: str, data: bytes | bytearray) -> bool:
+    def put_new(self, name: str, data: bytes | memoryview) -> bool:
         """Write an object unless there is one of that name.
 
         Where the store knows no conditional writes, a look comes before the write; names from the content make what
@@ -114,7 +113,7 @@ class Store:
         self.put(name, data)
         return True
 
-    def put(self, name: str, data: bytes | bytearray) -> None:
+    def put(self, name: str, data: bytes | memoryview) -> None:
         """Write an object, in place of one that is there."""
         with self._explained(name):
             self._obs.put(self._store, name, data, use_multipart=False)
@@ -196,7 +195,7 @@ class PresignedStore:
         self._conditional = True
         self._clock: datetime.datetime | None = None
 
-    def put_new(self, name: str, data: bytes | bytearray) -> bool:
+    def put_new(self, name: str, data: bytes | memoryview) -> bool:
         """Write an object unless there is one of that name; errors as `Store.put_new`."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(data))}
         if self._conditional:
@@ -264,9 +263,10 @@ def place_of(store: str, options: Mapping[str, str]) -> tuple[str, dict[str, str
         ConfigError: the kind of store is not known, or an option is a credential.
     """
     for name in options:
-        if any(word in name.lower() for word in _SECRETS):
+        if name not in OPTIONS:
             raise ConfigError(
-                f"--store-option {name}: a ticket holds no credentials; clients have their own, or --presign"
+                f"--store-option {name}: expected {', '.join(OPTIONS)}; a ticket holds no credentials: they are the "
+                "environment's, or use --presign"
             )
     scheme = store.partition("://")[0] if "://" in store else ""
     if scheme and scheme not in SCHEMES:

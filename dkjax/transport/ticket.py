@@ -52,12 +52,16 @@ class Recipe(Entry):
     class_names: Annotated[list[_Text], Field(min_length=1, max_length=1 << 16)]
 
 
+OPTIONS = ("endpoint", "region", "virtual_hosted_style_request")
+"""What a ticket may say of a store beside its URL."""
+
+
 class Place(Entry):
     """Where it is to be put.
 
     Attributes:
         url: of the store, such as `s3://bucket/inbox` or `file:///srv/inbox`.
-        options: what obstore has to know beside it, such as `endpoint`; never a credential.
+        options: what obstore has to know beside it; nothing that is or names a credential.
         presigned: for a client without an account, a URL for each object that it may write; empty otherwise.
         manifest: the URLs to write and to read `manifest.age`, where URLs are presigned.
         report: the URL to read the report from, where URLs are presigned.
@@ -68,6 +72,14 @@ class Place(Entry):
     presigned: list[_Text] = []
     manifest: Annotated[list[_Text], Field(max_length=2)] = []
     report: _Text | None = None
+
+    @pydantic.field_validator("options")
+    @classmethod
+    def _are_known(cls, options: dict[str, str]) -> dict[str, str]:
+        # A ticket may not make the client's library do anything else with the client's account.
+        if unknown := sorted(set(options) - set(OPTIONS)):
+            raise ValueError(f"there is no option {unknown[0]}")
+        return options
 
 
 class Ticket(Entry):

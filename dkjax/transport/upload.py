@@ -161,6 +161,7 @@ class _Sending:
         self._data_set, self._ticket, self._writer = data_set, ticket, writer
         self._journal = journal
         self._stop = threading.Event()
+        self._memory = threading.local()
         self._pace = Pace(bytes_per_second, self._stop.wait)
         self._lock = threading.Lock()
         self._tried = {piece.object for piece in journal.pieces.values()}
@@ -187,14 +188,17 @@ class _Sending:
         """Seal and send all that is not sent yet."""
         total, done = self._data_set.bytes, 0
         progress(0, total)
-        running: dict[Future[None], int] = {}
+        # Memory that is used again, since new memory would take longer than reading.
+        free = [bytearray(self._ticket.piece_bytes) for _ in range(threads + 1)]
+        running: dict[Future[None], tuple[bytearray, int]] = {}
 
         def settle(at_most: int) -> None:
             nonlocal done
             while len(running) > at_most:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    size = running.pop(future)
+                    buffer, size = running.pop(future)
                     future.result()
+                    free.append(buffer)
                     done += size
                     progress(done, total)
 
@@ -203,10 +207,11 @@ class _Sending:
                 whole = hashlib.sha256()
                 with open(self._data_set.path / name, "rb", buffering=0) as file:
                     for place in range(-(-size // self._ticket.piece_bytes)):
-                        plain = _read(file, self._ticket.piece_bytes)
-                        whole.update(plain)
                         settle(threads)
-                        running[pool.submit(self._piece, (number, place), plain)] = len(plain)
+                        buffer = free.pop()
+                        plain = _read(file, buffer)
+                        whole.update(plain)
+                        running[pool.submit(self._piece, (number, place), plain)] = buffer, len(plain)
                 if whole.hexdigest() != digest:
                     raise DataError(
                         f"{self._data_set.path / name} is damaged, so nothing is accepted: dkjax verify says where"
@@ -231,12 +236,15 @@ class _Sending:
             )
         self._journal.took(sealed, "sent" if written else "found", time.monotonic() - began, manifest=True)
 
-    def _piece(self, place: tuple[int, int], plain: bytes) -> None:
+    def _piece(self, place: tuple[int, int], plain: memoryview) -> None:
         piece = self._journal.pieces.get(place)
         if piece is not None and piece.object in self._journal.sent:
             return
         if piece is None:
-            sealed: bytes | bytearray = seal(plain, self._ticket.recipients)
+            if not hasattr(self._memory, "sealed"):
+                whole = sealed_length(self._ticket.piece_bytes, len(self._ticket.recipients))
+                self._memory.sealed = bytearray(whole)
+            sealed: bytes | memoryview = seal(plain, self._ticket.recipients, self._memory.sealed)
             digest = hashlib.sha256(sealed).hexdigest()
             piece = self._journal.keep(place, self._name(digest), sealed, digest)
         else:
@@ -250,7 +258,7 @@ class _Sending:
         self._journal.took(piece, "sent" if written else "found", time.monotonic() - began)
         self._check_clock(piece)
 
-    def _put(self, name: str, data: bytes | bytearray, piece: SealedPiece) -> bool:
+    def _put(self, name: str, data: bytes | memoryview, piece: SealedPiece) -> bool:
         def failed(error: TransportError) -> None:
             self._tried.add(piece.object)
             self._journal.failed(piece, str(error))
@@ -304,9 +312,9 @@ def _require_room(data_set: LocalSet, ticket: Ticket) -> None:
         )
 
 
-def _read(file: FileIO, size: int) -> bytes:
-    """Read so many bytes, or those that are left."""
-    data = file.read(size)
-    while data and len(data) < size and (more := file.read(size - len(data))):
-        data += more
-    return data
+def _read(file: FileIO, buffer: bytearray) -> memoryview:
+    """Fill a buffer, or as much of it as is left of the file."""
+    view, size = memoryview(buffer), 0
+    while size < len(view) and (more := file.readinto(view[size:])):
+        size += more
+    return view[:size]

@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dkjax.errors import DataError
-from dkjax.runtime.files import read_json
 from dkjax.transport.pace import with_retries
 from dkjax.transport.register import Accepted, Register
 from dkjax.transport.server_keys import ServerKeys, revoke_ticket
@@ -60,7 +60,7 @@ def withdraw(
     tickets = [one for one in (keys.tickets().values() if keys else ()) if one.client == client]
     with register.held():
         earlier = register.withdrawn().get(client)
-        known = [one for one in register.accepted() if one.client == client]
+        known = [one for one in register.accepted(gone=True) if one.client == client]
         if not known and not tickets and not earlier:
             names = sorted({one.client for one in register.accepted()})
             raise DataError(f"nothing of {client} is in {register.into}; there is {', '.join(names) or 'nobody'}")
@@ -89,9 +89,10 @@ def trained_on(data_sets: Sequence[str], runs: Sequence[Path]) -> list[Path]:
     for run in runs:
         for name in ("config.json", "model.json"):
             for path in run.rglob(name):
+                # Whatever its checksum says: a model that names the data is to be found.
                 try:
-                    described = read_json(path)
-                except ValueError:
+                    described = json.loads(path.read_text(encoding="utf-8"))
+                except (OSError, ValueError, RecursionError):
                     continue
                 if wanted & _data_sets_in(described):
                     found.append(path.parent)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 import dkjax
 from dkjax.cli.main import app
 from dkjax.models.vit import vit
+from dkjax.runtime.files import read_json, write_json
 from dkjax.train.trained_model import Trained, save_trained
 
 MODEL = vit("mu", patch_size=4, num_classes=3, width=8, heads=2, mlp_dim=8)
@@ -38,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     params = MODEL.init(jax.random.key(1), (8, 12, 3))
     save_trained(folder, Trained(MODEL, params, (8, 12, 3), ("a", "b", "ç"), DATA_SETS))
-    (folder / "results.json").write_text(json.dumps({"test_accuracy": {"photos": 0.5}}))
+    write_json(folder / "results.json", {"test_accuracy": {"photos": 0.5}})
     return folder
 
 
@@ -68,16 +70,24 @@ def test_as_json(folder: Path) -> None:
 
 
 def test_a_model_of_an_earlier_version(folder: Path, tmp_path: Path) -> None:
-    described = json.loads((folder / "model.json").read_text())
+    described = read_json(folder / "model.json")
+    assert described is not None
     del described["provenance"]
-    (tmp_path / "model.json").write_text(json.dumps(described))
+    write_json(tmp_path / "model.json", described)
     result = run(tmp_path)
     assert (result.exit_code, "made from: not known" in result.stdout) == (0, True)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model": 3}', '{"model": {}, "provenance": {"data_sets": 3}}'])
-def test_not_written_by_us(text: str, tmp_path: Path) -> None:
-    (tmp_path / "model.json").write_text(text)
+@pytest.mark.parametrize("described", [{}, {"model": 3}, {"model": {}, "provenance": {"data_sets": 3}}])
+def test_not_written_by_us(described: dict[str, Any], tmp_path: Path) -> None:
+    write_json(tmp_path / "model.json", described)
     result = run(tmp_path)
     assert (result.exit_code, result.stdout) == (4, "")
     assert "describes no model: it was not written by this version of dkjax train" in result.stderr
+
+
+def test_damaged(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"model": {}}')
+    result = run(tmp_path)
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "model.json is damaged, or of another version of dkjax: copy it again" in result.stderr

@@ -57,7 +57,10 @@ def test_the_whole_way(site: Path) -> None:
     assert "warning: move server-keys/offline.agekey" in taken.stderr
     assert run("ticket", "report", "plant-a.ticket").stdout == "accepted\n"
     assert as_json("ticket", "report", "plant-a.ticket")["data_set"] == sent["data_set"]
-    assert run("ticket", "report", "plant-b.ticket").stdout == "unknown: the server has not looked yet\n"
+    assert (
+        run("ticket", "report", "plant-b.ticket").stdout
+        == "unknown: there is no report yet: the server has not looked, or could not read what was sent\n"
+    )
     verdicts = as_json("ingest", "store", "--into", "data")["verdicts"]
     assert sorted((one["client"], one["status"]) for one in verdicts) == [("plant-a", "kept"), ("plant-b", "waiting")]
     gone = as_json("withdraw", "plant-a", "--into", "data", "--store", "store")

@@ -80,6 +80,15 @@ def test_two_clients(server: Server) -> None:
     assert sorted(server.register.into.glob("*.dkds")) == folders
 
 
+def test_what_somebody_removed_is_taken_again(server: Server) -> None:
+    server.send("plant-a")
+    folder = server.take()["plant-a"].folder
+    assert folder is not None
+    shutil.rmtree(folder)
+    assert server.take()["plant-a"].status == "accepted"
+    assert verify(Path(folder)).whole
+
+
 def test_the_offline_key_opens_it(server: Server) -> None:
     server.send("plant-a")
     (server.keys.path / "server.agekey").unlink()

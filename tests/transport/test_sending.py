@@ -118,7 +118,7 @@ def test_nothing_is_overwritten(server: Server) -> None:
     class Rival(Store):
         """Somebody puts a manifest there while the client is at work."""
 
-        def put_new(self, name: str, data: bytes | bytearray) -> bool:
+        def put_new(self, name: str, data: bytes | memoryview) -> bool:
             (slot / MANIFEST).write_bytes(b"somebody else's")
             return super().put_new(name, data)
 
@@ -269,7 +269,7 @@ def test_a_torn_ledger_and_lost_bytes(server: Server) -> None:
     key = load_or_make_key(server.folder / "sites" / "plant-a.key")
 
     class Full(Store):
-        def put_new(self, name: str, data: bytes | bytearray) -> bool:
+        def put_new(self, name: str, data: bytes | memoryview) -> bool:
             raise StoreError("no", again=False)
 
     def open_writer(*_: object) -> Store:
@@ -320,7 +320,7 @@ def test_one_at_a_time(server: Server) -> None:
     ticket = server.ticket("plant-a")
 
     class Second(Store):
-        def put_new(self, name: str, data: bytes | bytearray) -> bool:
+        def put_new(self, name: str, data: bytes | memoryview) -> bool:
             with pytest.raises(ConfigError, match="another process is working in"):
                 server.send("plant-a", ticket)
             return super().put_new(name, data)
