@@ -34,7 +34,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck launch/*.sh launch/*.sbatch findings/*.sh .ci/*
+	$(BIN)/shellcheck launch/*.sh launch/*.sbatch benchmarks/*.sh findings/*.sh .ci/*
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -131,6 +131,11 @@ def test_help(name: str) -> None:
         assert word in result.stdout
 
 
+def test_the_script_for_gpus_says_how_to_call_it() -> None:
+    done = subprocess.run(["bash", Path(script.__file__).with_name("gpu.sh")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "usage: bash benchmarks/gpu.sh OUT\n")
+
+
 def test_it_runs_as_a_script() -> None:
     """From anywhere: the other files of the folder are found."""
     command = [sys.executable, str(Path(feed.__file__)), "--size", "64"]
