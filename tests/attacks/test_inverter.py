@@ -27,7 +27,9 @@ def inverted(scheme, training: Training = Training(steps=250)) -> tuple[Score, f
     public, plain = crops(FILES[:5], 2000), crops(FILES[8:], 32)
     encrypted = sent(scheme, plain).images
     found = LearnedInverter(training).run(encrypted, Knowledge(8, public=public, scheme=scheme))
-    return ssim_score(plain, found), float(ssim(plain, encrypted).mean())
+    score, as_sent = ssim_score(plain, found), float(ssim(plain, encrypted).mean())
+    print(f"\n{scheme.name}: SSIM as sent {as_sent:.3f}, {score}")
+    return score, as_sent
 
 
 @pytest.mark.slow

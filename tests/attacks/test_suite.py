@@ -10,6 +10,7 @@ from encrypting import encrypting
 
 from dkjax import schemes
 from dkjax.attacks.cases import Case, Sent
+from dkjax.attacks.inverter import LearnedInverter, Training
 from dkjax.attacks.judging import Step
 from dkjax.attacks.statistics import Score, estimate
 from dkjax.attacks.suite import Progress, run_suite, strongest
@@ -109,3 +110,19 @@ def test_nothing_applies(case: Case, tmp_path: Path) -> None:
     blind = Case("blind", SCHEME, Sent(case.sent.images))
     with pytest.raises(ConfigError, match="no attack applies: linking: it needs the plain images"):
         run_suite([blind], tmp_path, REQUEST, attacks=["linking"])
+
+
+def test_the_inverter_is_tried_only_if_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = Training(steps=2, batch=4, width=8, heads=2)
+    monkeypatch.setattr("dkjax.attacks.trials.LearnedInverter", lambda: LearnedInverter(quick))
+    candidates = np.random.default_rng(0).integers(0, 256, (103, 8, 8, 1), np.uint8)
+    with encrypting(SCHEME) as send:
+        case = Case("a", SCHEME, send(candidates[:3]), candidates[:3], candidates, send)
+        setting = run_suite([case], tmp_path, REQUEST, attacks=["inverter"])["settings"]["a"]
+        few = Case("b", SCHEME, send(candidates[:3]), candidates[:3], candidates[:50], send)
+        with pytest.raises(ConfigError, match="inverter: it needs at least 100 further images of the source"):
+            run_suite([few], tmp_path / "few", REQUEST, attacks=["inverter"])
+    assert setting["attacks"]["inverter"]["scores"]["ssim"]["images"] == 3
+    with np.load(tmp_path / "pictures" / "a" / "inverter.npz") as kept:
+        assert kept["image"].shape == (3, 8, 8, 1)
+    assert "inverter" not in UNLEARNED
