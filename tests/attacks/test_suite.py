@@ -10,11 +10,10 @@ from encrypting import encrypting
 
 from dkjax import schemes
 from dkjax.attacks.cases import Case, Sent
-from dkjax.attacks.inverter import LearnedInverter, Training
 from dkjax.attacks.judging import Step
 from dkjax.attacks.statistics import Score, estimate
 from dkjax.attacks.suite import Progress, run_suite, strongest
-from dkjax.attacks.trials import TRIALS, UNLEARNED
+from dkjax.attacks.trials import TRIALS
 from dkjax.errors import ConfigError
 from dkjax.runtime.files import read_json
 
@@ -35,7 +34,7 @@ def test_every_attack_is_judged(case: Case, tmp_path: Path) -> None:
     results = run_suite([case], tmp_path, REQUEST, report=reports.append)
     setting = results["settings"]["everything"]
     assert setting["skipped"] == {"thumbnail": "4 x 4 blocks: a square of at least 7 x 7 is needed"}
-    assert list(setting["attacks"]) == [name for name in UNLEARNED if name != "thumbnail"]
+    assert list(setting["attacks"]) == [name for name in TRIALS if name != "thumbnail"]
     for tried in setting["attacks"].values():
         assert not tried["cut_short"]
         for score in tried["scores"].values():
@@ -51,7 +50,7 @@ def test_what_does_not_apply_is_listed(case: Case, tmp_path: Path) -> None:
     setting = run_suite([blind], tmp_path, REQUEST)["settings"]["blind"]
     assert list(setting["attacks"]) == ["puzzle"]
     assert list(setting["attacks"]["puzzle"]["scores"]) == ["adjacent_correlation"]
-    assert set(setting["skipped"]) == set(UNLEARNED) - {"puzzle"}
+    assert set(setting["skipped"]) == set(TRIALS) - {"puzzle"}
     assert "needs the plain images" in setting["skipped"]["linking"]
 
 
@@ -110,19 +109,3 @@ def test_nothing_applies(case: Case, tmp_path: Path) -> None:
     blind = Case("blind", SCHEME, Sent(case.sent.images))
     with pytest.raises(ConfigError, match="no attack applies: linking: it needs the plain images"):
         run_suite([blind], tmp_path, REQUEST, attacks=["linking"])
-
-
-def test_the_inverter_is_tried_only_if_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = Training(steps=2, batch=4, width=8, heads=2)
-    monkeypatch.setattr("dkjax.attacks.trials.LearnedInverter", lambda: LearnedInverter(quick))
-    candidates = np.random.default_rng(0).integers(0, 256, (103, 8, 8, 1), np.uint8)
-    with encrypting(SCHEME) as send:
-        case = Case("a", SCHEME, send(candidates[:3]), candidates[:3], candidates, send)
-        setting = run_suite([case], tmp_path, REQUEST, attacks=["inverter"])["settings"]["a"]
-        few = Case("b", SCHEME, send(candidates[:3]), candidates[:3], candidates[:50], send)
-        with pytest.raises(ConfigError, match="inverter: it needs at least 100 further images of the source"):
-            run_suite([few], tmp_path / "few", REQUEST, attacks=["inverter"])
-    assert setting["attacks"]["inverter"]["scores"]["ssim"]["images"] == 3
-    with np.load(tmp_path / "pictures" / "a" / "inverter.npz") as kept:
-        assert kept["image"].shape == (3, 8, 8, 1)
-    assert "inverter" not in UNLEARNED
