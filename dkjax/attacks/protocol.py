@@ -5,8 +5,6 @@ from typing import Protocol
 
 import numpy as np
 
-from dkjax.cipher import Scheme
-
 
 @dataclasses.dataclass(frozen=True)
 class Knowledge:
@@ -18,8 +16,6 @@ class Knowledge:
         again: uint8[R, n, H, W, C], the same images under other keys.
         scene: uint8[H, W, C], what a fixed camera sees when nothing is there.
         pair: a plain image and its encryption, uint8[H, W, C] each, under the key of the images attacked.
-        public: uint8[m, H, W, C], plain images of which none is attacked.
-        scheme: how the images were encrypted.
     """
 
     block_size: int
@@ -27,8 +23,6 @@ class Knowledge:
     again: np.ndarray | None = None
     scene: np.ndarray | None = None
     pair: tuple[np.ndarray, np.ndarray] | None = None
-    public: np.ndarray | None = None
-    scheme: Scheme | None = None
 
     def has(self, needs: frozenset[str]) -> bool:
         """Say whether everything that an attack needs is there."""

@@ -14,7 +14,7 @@ from dkjax.attacks.judging import NotApplicableError, Step
 from dkjax.attacks.ssim import WINDOW, best_symmetry
 from dkjax.attacks.statistics import Score
 from dkjax.attacks.symmetry import turned
-from dkjax.attacks.trials import ONE_BY_ONE, PICTURES, TRIALS, UNLEARNED
+from dkjax.attacks.trials import ONE_BY_ONE, PICTURES, TRIALS
 from dkjax.errors import ConfigError
 from dkjax.runtime.files import alone_in, read_results, whole_file, write_json
 
@@ -39,7 +39,7 @@ def run_suite(
     workdir: Path | None,
     request: dict[str, Any],
     *,
-    attacks: Sequence[str] = UNLEARNED,
+    attacks: Sequence[str] = tuple(TRIALS),
     budget: float | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def run_suite(
         workdir: where `attacks.json` is written, and pictures of a few images; attacks that an earlier call finished
             there are not tried again. None to write nothing.
         request: plain JSON values that say what was asked for; another request needs another folder.
-        attacks: which of `TRIALS`; by default those that train nothing first.
+        attacks: which of `TRIALS`.
         budget: seconds; an attack that is then under way keeps the images it has done, and later ones are listed.
         report: called with the progress.
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.cases import Case
-from dkjax.attacks.inverter import LearnedInverter
 from dkjax.attacks.jigsaw import FEWEST_BLOCKS, Puzzle
 from dkjax.attacks.judging import (
     NotApplicableError,
@@ -30,7 +29,6 @@ from dkjax.attacks.thumbnail import Thumbnail
 
 _ROUNDS = (2, 8)
 _CAMERA_NOISE = 2.0
-_FEWEST_PUBLIC = 100
 
 
 Steps = Iterator[Step]
@@ -160,19 +158,6 @@ def try_puzzle(case: Case) -> Steps:
         yield Step(tally.scores(), np.stack(pictures[:PICTURES]), symmetric=True)
 
 
-def try_inverter(case: Case) -> Steps:
-    """A network trained on other images of the source, under keys of its own."""
-    plain = _plain(case)
-    assert case.candidates is not None
-    public = case.candidates[len(plain) :]
-    if len(public) < _FEWEST_PUBLIC:
-        raise NotApplicableError(f"it needs at least {_FEWEST_PUBLIC} further images of the source to train on")
-    found = LearnedInverter().run(
-        case.sent.images, Knowledge(case.scheme.block_size, public=public, scheme=case.scheme)
-    )
-    yield Step([ssim_score(plain, found)], found.images)
-
-
 PICTURES = 4
 """Images of which pictures are kept."""
 
@@ -185,14 +170,8 @@ TRIALS: dict[str, Callable[[Case], Steps]] = {
     "template": try_template,
     "thumbnail": try_thumbnail,
     "puzzle": try_puzzle,
-    "inverter": try_inverter,
 }
 """The attacks by name, the cheapest first."""
-
-LEARNED = ("inverter",)
-"""Attacks that train something first; they are tried only if they are named."""
-
-UNLEARNED = tuple(name for name in TRIALS if name not in LEARNED)
 
 ONE_BY_ONE = ("template", "thumbnail", "puzzle")
 """Attacks that take one image after the other, a step each, and so may be cut short."""

@@ -27,7 +27,7 @@ def encrypt(scheme: Scheme, image_keys: jax.Array, images: Any) -> jax.Array:
     change them too.
 
     This is no cipher: under the first four, as their papers have them, nearly the whole picture can be rebuilt from one
-    encrypted photograph without its key (measured with a prototype; docs/protection.md has the numbers).
+    encrypted photograph without its key (`dkjax attack`; docs/protection.md has the numbers).
 
     Args:
         scheme: which transforms, on blocks of which size.

@@ -31,7 +31,7 @@ def attack(
     images: Annotated[int, typer.Option(min=1, help="How many images to attack in each setting.")] = 16,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", help="An attack to try; by default all that train nothing first.", metavar="ATTACK"),
+        typer.Option("--only", help="An attack to try; all by default.", metavar="ATTACK"),
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Stop after this time.", metavar="10m")] = None,
     workdir: Annotated[
@@ -55,7 +55,7 @@ def attack(
     one_thread()
 
     from dkjax.attacks.suite import RESULTS, strongest
-    from dkjax.attacks.trials import TRIALS, UNLEARNED
+    from dkjax.attacks.trials import TRIALS
     from dkjax.config import nearest
 
     for name in only or ():
@@ -63,7 +63,7 @@ def attack(
             raise ConfigError(f"there is no attack {name!r}: {nearest(name, list(TRIALS))}")
     cases, request = _cases(target, overrides or [], images)
     workdir = workdir or Path("runs") / f"{target.stem}-attacks"
-    results = tried(cases, workdir, request, only or list(UNLEARNED), seconds)
+    results = tried(cases, workdir, request, only or list(TRIALS), seconds)
     if as_json:
         typer.echo(json.dumps(results, allow_nan=False))
     else:

@@ -167,12 +167,12 @@ def _encrypt(
 def _attacked(images: "Source", order: "Order", keys: "KeysConfig", out: Path) -> dict[str, Any]:
     """Attack some of a client's images, each under a fresh key that the upload does not use."""
     from dkjax.attacks.cases import case_of_source
-    from dkjax.attacks.trials import UNLEARNED
+    from dkjax.attacks.trials import TRIALS
     from dkjax.cli.attack import tried
 
     case = case_of_source(images, order.scheme, keys, _ATTACKED_IMAGES)
     request = {"data_set": out.name, "images": _ATTACKED_IMAGES}
-    return tried(case, None, request, list(UNLEARNED), _ATTACK_SECONDS)
+    return tried(case, None, request, list(TRIALS), _ATTACK_SECONDS)
 
 
 def _show_estimate(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dkjax.attacks.suite import strongest
-from dkjax.attacks.trials import TRIALS, UNLEARNED
+from dkjax.attacks.trials import TRIALS
 from dkjax.config.as_toml import as_toml
 from dkjax.report import scores
 from dkjax.report.cards import data_card, model_card
@@ -19,8 +19,8 @@ _INTERVALS = (
     "(bootstrap). The spread between trainings is not in them."
 )
 
-_ALONE = ("looking", "thumbnail", "puzzle", "inverter")
-"""Attacks that need no more than encrypted images, and what is public."""
+_ALONE = ("looking", "thumbnail", "puzzle")
+"""Attacks that need no more than encrypted images."""
 
 
 def compose(run: RunFiles) -> Document:
@@ -281,7 +281,7 @@ def _commands(run: RunFiles) -> Section:
 def _attack_command(attacks: Mapping[str, Any], run: RunFiles) -> str:
     request = attacks["request"]
     tried = {name for one in attacks["settings"].values() for name in (*one["attacks"], *one["skipped"])}
-    only = [f"--only {name}" for name in TRIALS if name in tried] if tried != set(UNLEARNED) else []
+    only = [f"--only {name}" for name in TRIALS if name in tried] if tried != set(TRIALS) else []
     target = "run.toml" if run.same_images else "CONFIG" if "config_hash" in request else "NAME.dkds"
     return " ".join(
         [

@@ -13,7 +13,7 @@ from dkjax.attacks.cases import Case, Sent
 from dkjax.attacks.judging import Step
 from dkjax.attacks.statistics import Score, estimate
 from dkjax.attacks.suite import Progress, run_suite, strongest
-from dkjax.attacks.trials import TRIALS, UNLEARNED
+from dkjax.attacks.trials import TRIALS
 from dkjax.errors import ConfigError
 from dkjax.runtime.files import read_json
 
@@ -34,7 +34,7 @@ def test_every_attack_is_judged(case: Case, tmp_path: Path) -> None:
     results = run_suite([case], tmp_path, REQUEST, report=reports.append)
     setting = results["settings"]["everything"]
     assert setting["skipped"] == {"thumbnail": "4 x 4 blocks: a square of at least 7 x 7 is needed"}
-    assert list(setting["attacks"]) == [name for name in UNLEARNED if name != "thumbnail"]
+    assert list(setting["attacks"]) == [name for name in TRIALS if name != "thumbnail"]
     for tried in setting["attacks"].values():
         assert not tried["cut_short"]
         for score in tried["scores"].values():
@@ -50,7 +50,7 @@ def test_what_does_not_apply_is_listed(case: Case, tmp_path: Path) -> None:
     setting = run_suite([blind], tmp_path, REQUEST)["settings"]["blind"]
     assert list(setting["attacks"]) == ["puzzle"]
     assert list(setting["attacks"]["puzzle"]["scores"]) == ["adjacent_correlation"]
-    assert set(setting["skipped"]) == set(UNLEARNED) - {"puzzle"}
+    assert set(setting["skipped"]) == set(TRIALS) - {"puzzle"}
     assert "needs the plain images" in setting["skipped"]["linking"]
 
 
