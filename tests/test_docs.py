@@ -127,7 +127,7 @@ def test_python_of_the_page_on_pretrained_weights_runs(tmp_path, monkeypatch, ca
 
 def test_configurations_of_the_page_on_pretrained_weights_are_valid():
     fragments = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "pretrained.md").read_text(), re.DOTALL)
-    assert len(fragments) == 2
+    assert len(fragments) == 3
     for fragment in map(tomllib.loads, fragments):
         data = {"source": "digits"} | fragment.pop("data", {})
         config = parse_config({"data": data, "arms": [{"name": "plain"}], **fragment})

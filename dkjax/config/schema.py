@@ -474,7 +474,7 @@ class SimulationConfig(ExperimentConfig):
     scheme: SchemeConfig = Field(default_factory=SchemeConfig)
     model: ModelConfig = ModelConfig()
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
-    sweep: SweepConfig | None = Field(default=None, exclude=True)
+    sweep: SweepConfig = Field(default_factory=SweepConfig, exclude=True)
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -492,8 +492,8 @@ class SimulationConfig(ExperimentConfig):
             return tree
         if "runs" in train:
             raise ValueError("train.runs and [sweep] both say how many seeds there are: set sweep.seeds alone")
-        made = {"train": {**train, "runs": sweep.seeds}, "arms": [*arms, *sweep.made_arms()], "sweep": None}
-        return {**tree, **made}
+        made = {"train": {**train, "runs": sweep.seeds}, "arms": [*arms, *sweep.made_arms()]}
+        return {name: value for name, value in tree.items() if name != "sweep"} | made
 
     @pydantic.field_validator("arms", mode="before")
     @classmethod

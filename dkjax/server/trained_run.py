@@ -82,7 +82,7 @@ class TrainedRun:
             ArgumentError: images of another dtype, rank or number of channels.
 
         Guarantees:
-            - what `dkjax predict` finds (`test_new_images.py::test_python_predicts_as_the_command_does`).
+            - what `dkjax predict` finds (`test_python_api.py::test_python_predicts_as_the_command_does`).
         """
         return predict_images(self.trained, np.asarray(images), resize=self.resize)
 
