@@ -20,6 +20,7 @@ from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
 from dkjax.cli.export import export
 from dkjax.cli.ingest import ingest
+from dkjax.cli.init import init
 from dkjax.cli.inspect import inspect
 from dkjax.cli.invite import invite
 from dkjax.cli.options import taking_optional, taking_several
@@ -64,6 +65,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(simulate)
+app.command()(init)
 app.command()(encrypt)
 app.command()(inspect)
 app.command()(verify)

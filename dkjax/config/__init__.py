@@ -35,8 +35,11 @@ from dkjax.config.schema import (
     TrainConfig,
     fixed_count,
 )
+from dkjax.config.starter import First, starter_config
 
 __all__ = [
+    "starter_config",
+    "First",
     "load_config",
     "load_as",
     "parse_config",

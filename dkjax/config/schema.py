@@ -440,6 +440,33 @@ class ExperimentConfig(Section):
     augment: AugmentConfig = AugmentConfig()
 
 
+class SweepConfig(Section):
+    """`[sweep]`: arms for every pair of restriction levels, each run with several seeds."""
+
+    arms: Annotated[tuple[str, ...], Field(min_length=1)] = ("disposable",)
+    fixed_blocks: Annotated[tuple[FixedCount, ...], Field(min_length=1)] = (0,)
+    fixed_pixels: Annotated[tuple[FixedCount, ...], Field(min_length=1)] = (0,)
+    seeds: PositiveInt = 1
+
+    @pydantic.field_validator("arms", "fixed_blocks", "fixed_pixels", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    def made_arms(self) -> list[dict[str, Any]]:
+        """The arms as `[[arms]]` would say them: `disposable-75-0` of shares, `disposable-n12-n0` of counts."""
+
+        def level(value: int | str) -> str:
+            return value.rstrip("%") if isinstance(value, str) else f"n{value}" if value else "0"
+
+        return [
+            {"name": f"{arm}-{level(blocks)}-{level(pixels)}", "fixed_blocks": blocks, "fixed_pixels": pixels}
+            for arm in self.arms
+            for blocks in self.fixed_blocks
+            for pixels in self.fixed_pixels
+        ]
+
+
 class SimulationConfig(ExperimentConfig):
     """Everything `dkjax simulate` needs to know."""
 
@@ -447,6 +474,26 @@ class SimulationConfig(ExperimentConfig):
     scheme: SchemeConfig = Field(default_factory=SchemeConfig)
     model: ModelConfig = ModelConfig()
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
+    sweep: SweepConfig = Field(default_factory=SweepConfig, exclude=True)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _sweep_becomes_arms(cls, tree: Any) -> Any:
+        """Arms and seeds stand in the resolved configuration as if they had been written one by one."""
+        if not isinstance(tree, dict) or not isinstance(tree.get("sweep"), dict):
+            return tree
+        try:
+            sweep = SweepConfig.model_validate(tree["sweep"])
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"sweep.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        train, arms = tree.get("train", {}), tree.get("arms", ())
+        if not isinstance(train, dict) or not isinstance(arms, list | tuple):
+            return tree
+        if "runs" in train:
+            raise ValueError("train.runs and [sweep] both say how many seeds there are: set sweep.seeds alone")
+        made = {"train": {**train, "runs": sweep.seeds}, "arms": [*arms, *sweep.made_arms()]}
+        return {name: value for name, value in tree.items() if name != "sweep"} | made
 
     @pydantic.field_validator("arms", mode="before")
     @classmethod

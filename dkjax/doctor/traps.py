@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from dkjax.doctor.facts import Facts
+from dkjax.runtime.install import how_to_install
 from dkjax.runtime.machine import REQUIRED
 
 _PLATFORMS = ("cpu", "cuda", "gpu", "rocm", "tpu")
@@ -32,16 +33,17 @@ def missing_packages(facts: Facts) -> Finding | None:
     missing = [package for package in REQUIRED if package not in facts.versions]
     if not missing:
         return None
-    return Finding("missing_packages", f"not installed: {', '.join(missing)}", "pip install dkjax", unusable=True)
+    return Finding("missing_packages", f"not installed: {', '.join(missing)}", how_to_install(), unusable=True)
 
 
 def jax_does_not_start(facts: Facts) -> Finding | None:
     """JAX cannot be imported or finds no device."""
     if facts.jax_error is None:
         return None
-    fix = "JAX_PLATFORMS=cpu works without an accelerator; if that fails too, install anew: pip install dkjax"
+    again = f"if that fails too, install anew: {how_to_install()}"
+    fix = f"JAX_PLATFORMS=cpu works without an accelerator; {again}"
     if facts.jax_platforms:
-        fix = f"unset JAX_PLATFORMS, which is {facts.jax_platforms}; if that fails too, install anew: pip install dkjax"
+        fix = f"unset JAX_PLATFORMS, which is {facts.jax_platforms}; {again}"
     return Finding("jax_does_not_start", f"JAX does not start: {facts.jax_error}", fix, unusable=True)
 
 
@@ -52,7 +54,7 @@ def gpu_without_cuda(facts: Facts) -> Finding | None:
     return Finding(
         "gpu_without_cuda",
         "there is an NVIDIA GPU, and JAX without CUDA: it computes on the CPU",
-        'pip install "dkjax[cuda]"',
+        how_to_install("cuda"),
     )
 
 
@@ -73,7 +75,7 @@ def tpu_not_used(facts: Facts) -> Finding | None:
     if not facts.tpu or facts.platform != "cpu" or _cpu_wanted(facts):
         return None
     if "libtpu" not in facts.modules:
-        return Finding("tpu_not_used", "there is a TPU, and JAX without libtpu", 'pip install "dkjax[tpu]"')
+        return Finding("tpu_not_used", "there is a TPU, and JAX without libtpu", how_to_install("tpu"))
     return Finding(
         "tpu_not_used",
         "there is a TPU, and JAX computes on the CPU",

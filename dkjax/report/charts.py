@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dkjax.errors import MissingPackageError
+from dkjax.runtime.install import how_to_install
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +75,7 @@ def _figure(entries: int) -> "tuple[Figure, Any]":
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingPackageError('a report needs Matplotlib: pip install "dkjax[report]"') from None
+        raise MissingPackageError(f"a report needs Matplotlib: {how_to_install('report')}") from None
     width, height = _SIZE
     figure = Figure(figsize=(width, height + 0.18 * -(-entries // 2)), layout="constrained")
     axis = figure.add_subplot()

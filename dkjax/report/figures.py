@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 
 _IMAGES_SHOWN = 4
+# Seven and four have no common divisor: arms are told apart without their colours, 28 of them.
+_MARKERS = "os^Dv*X"
+_LINES = ("-", "--", "-.", ":")
 
 
 def draw(results: dict[str, Any], workdir: Path) -> list[Path]:
@@ -56,11 +59,14 @@ def draw_what_the_server_sees(results: dict[str, Any], workdir: Path, path: Path
     )
     for column, (caption, images) in zip(axes.T, columns, strict=True):
         column[0].set_title(caption, fontsize=7.5)
-        for axis, image in zip(column, images, strict=True):
+        for number, (axis, image) in enumerate(zip(column, images, strict=True), 1):
             axis.set_axis_off()
+            if axis is axes[number - 1, 0]:
+                where = {"va": "center", "ha": "right", "rotation": 90, "transform": axis.transAxes}
+                axis.text(-0.04, 0.5, f"image {number}", fontsize=7, **where)
             axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
     top = 1 - 0.5 / figure.get_figheight()
-    figure.subplots_adjust(left=0.01, right=0.99, top=top, bottom=0.01, wspace=0.05, hspace=0.05)
+    figure.subplots_adjust(left=0.2 / figure.get_figwidth(), right=0.99, top=top, bottom=0.01, wspace=0.05, hspace=0.05)
     figure.savefig(path, dpi=130)
     plt.close(figure)
     return path
@@ -90,7 +96,12 @@ def draw_accuracy(results: dict[str, Any], path: Path) -> Path:
                 continue
             epochs = [point["epoch"] for point in arm["curves"][0]]
             runs = np.array([[point["test_accuracy"][view] for point in curve] for curve in arm["curves"]])
-            axis.plot(epochs, runs.mean(0), marker="o", markersize=3, color=f"C{number}", label=arm["name"])
+            look = {
+                "color": f"C{number}",
+                "marker": _MARKERS[number % len(_MARKERS)],
+                "linestyle": _LINES[number % len(_LINES)],
+            }
+            axis.plot(epochs, runs.mean(0), markersize=4, linewidth=1.2, label=arm["name"], **look)
             if len(runs) > 1:
                 axis.fill_between(epochs, runs.min(0), runs.max(0), color=f"C{number}", alpha=0.15, linewidth=0)
         chance = 1 / len(results["data"]["class_names"])

@@ -10,6 +10,7 @@ from dkjax.report.content import compose
 from dkjax.report.document import Document, Section, Table
 from dkjax.report.run_files import RunFiles, read_run
 from dkjax.runtime.files import whole_file
+from dkjax.runtime.install import how_to_install
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -57,7 +58,7 @@ def as_html(document: Document) -> str:
     try:
         import jinja2
     except ImportError:
-        raise MissingPackageError('a report needs Jinja2: pip install "dkjax[report]"') from None
+        raise MissingPackageError(f"a report needs Jinja2: {how_to_install('report')}") from None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(document=document)

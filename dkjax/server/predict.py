@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dkjax.errors import ArgumentError
 from dkjax.models.vit import Model, Params
+from dkjax.sources.preparation import Resize
 from dkjax.sources.resize import resize_images, to_channels
 from dkjax.train.step import normalise
 from dkjax.train.trained_model import Trained
@@ -17,7 +18,9 @@ BATCH_SIZE = 128
 """Images at a time, on all devices together."""
 
 
-def predict_images(trained: Trained, images: NDArray[np.uint8], *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+def predict_images(
+    trained: Trained, images: NDArray[np.uint8], *, batch_size: int = BATCH_SIZE, resize: Resize = "stretch"
+) -> NDArray[np.float32]:
     """Compute the probability of each class.
 
     Images of another size are resized as `dkjax encrypt` and `dkjax simulate` resize (see
@@ -28,6 +31,7 @@ def predict_images(trained: Trained, images: NDArray[np.uint8], *, batch_size: i
         trained: the model.
         images: uint8[n, H, W, C], plain, or encrypted like those that the model was trained on and of their shape.
         batch_size: images at a time; rounded up to what the devices divide.
+        resize: what becomes of images of other proportions, `[data] resize` of the training.
 
     Returns:
         float32[n, num_classes], each row with the sum 1, in the order of the images.
@@ -52,7 +56,7 @@ def predict_images(trained: Trained, images: NDArray[np.uint8], *, batch_size: i
     size = -(-min(batch_size, 1 << max(0, len(images) - 1).bit_length()) // devices) * devices
     found = np.empty((len(images), trained.model.num_classes), np.float32)
     for first in range(0, len(images), size):
-        batch = resize_images(to_channels(images[first : first + size], channels), (height, width))
+        batch = resize_images(to_channels(images[first : first + size], channels), (height, width), resize)
         filled = np.zeros((size, *trained.image_shape), np.uint8)
         filled[: len(batch)] = batch
         rows = _probabilities(trained.model, trained.params, jax.device_put(filled, sharding))

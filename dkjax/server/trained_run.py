@@ -11,7 +11,9 @@ from dkjax.errors import ConfigError, DataError
 from dkjax.models.pretrained import Format, export_params
 from dkjax.models.vit import Model, Params
 from dkjax.runtime.files import read_results, refuse_existing, whole_folder
+from dkjax.server.new_images import preparation_of
 from dkjax.server.predict import predict_images
+from dkjax.sources.preparation import Resize
 from dkjax.train import trained_model
 from dkjax.train.trained_model import Trained
 
@@ -24,11 +26,13 @@ class TrainedRun:
         trained: the model, its parameters, image shape and class names.
         accuracy: after the last step, 0 to 1, by the name of the test set; empty where nothing was tested.
         curve: what each evaluation on the way found: `step`, `epoch` and `test_accuracy`.
+        resize: what becomes of new images of other proportions, `[data] resize` of the training.
     """
 
     trained: Trained = dataclasses.field(repr=False)
     accuracy: dict[str, float]
     curve: tuple[dict[str, Any], ...] = dataclasses.field(default=(), repr=False)
+    resize: Resize = "stretch"
 
     @property
     def model(self) -> Model:
@@ -68,16 +72,19 @@ class TrainedRun:
         """Compute the probability of each class.
 
         Args:
-            images: uint8[n, H, W, C], plain ones, or encrypted like those it was trained on; another size is scaled to
-                the model's, height and width by themselves.
+            images: uint8[n, H, W, C], plain ones, or encrypted like those it was trained on; another size is brought to
+                the model's, as `resize` says.
 
         Returns:
             float32[n, num_classes]; each row sums to 1.
 
         Raises:
             ArgumentError: images of another dtype, rank or number of channels.
+
+        Guarantees:
+            - what `dkjax predict` finds (`test_python_api.py::test_python_predicts_as_the_command_does`).
         """
-        return predict_images(self.trained, np.asarray(images))
+        return predict_images(self.trained, np.asarray(images), resize=self.resize)
 
     def export(self, path: Path | str, to: Format | None = None) -> Path:
         """Write the model for another library.
@@ -149,4 +156,5 @@ def load_trained(workdir: Path | str) -> TrainedRun:
     trained = trained_model.load_trained(workdir)
     results = (read_results(workdir / name, "test_accuracy") for name in ("results.json", "result.json"))
     found = next((one for one in results if one), {})
-    return TrainedRun(trained, found.get("test_accuracy", {}), tuple(found.get("curve", ())))
+    curve = tuple(found.get("curve", ()))
+    return TrainedRun(trained, found.get("test_accuracy", {}), curve, preparation_of(workdir).resize)

@@ -12,6 +12,13 @@ from dkjax.errors import MissingPackageError
 
 _ORIENTATION = 274
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_DECODERS = {
+    "PNG": "png_decode",
+    "JPEG2000": "jpeg2k_decode",
+    "AVIF": "avif_decode",
+    "JXL": "jpegxl_decode",
+    "PPM": "",  # read here
+}
 
 
 def read_values(file: Path | bytes, form: str) -> np.ndarray:
@@ -33,11 +40,10 @@ def read_values(file: Path | bytes, form: str) -> np.ndarray:
     """
     if form == "TIFF":
         return _tiff(file)
-    decode = {"PNG": "png_decode", "JPEG2000": "jpeg2k_decode", "AVIF": "avif_decode", "PPM": None}.get(form, "")
-    if decode == "":
+    if form not in _DECODERS:
         raise ValueError(f"{form} of more than 8 bits a channel is not read; convert it to PNG or TIFF")
     content = file if isinstance(file, bytes) else file.read_bytes()
-    values = _netpbm(content) if decode is None else getattr(_package("imagecodecs"), decode)(content)
+    values = _netpbm(content) if form == "PPM" else getattr(_package("imagecodecs"), _DECODERS[form])(content)
     return _without_alpha(values if values.ndim == 3 else values[..., None])
 
 

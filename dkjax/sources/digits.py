@@ -33,7 +33,7 @@ def open_digits(
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ConfigError(
-            "the source digits needs scikit-learn, which is not installed: pip install scikit-learn, or dkjax[demo]"
+            "the source digits needs scikit-learn, which is not installed: pip install scikit-learn"
         ) from error
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)

@@ -11,6 +11,8 @@ from dkjax.errors import MissingPackageError
 from dkjax.sources.deep_images import several_pages
 from dkjax.sources.depth import Depth, depth_of, tiff_depth, tiff_pixel, tiff_tags
 from dkjax.sources.dicom import PREAMBLE, DicomFileError, is_dicom
+from dkjax.sources.jpeg_xl import BEGINNINGS as _JPEG_XL
+from dkjax.sources.jpeg_xl import jpeg_xl_header
 
 # Only formats of photographs and their kin: for some others Pillow starts outside programs (Ghostscript for EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
@@ -19,13 +21,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What a picture consists of; the rest are comments, times, names of colour profiles.
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
 
 _SUBFILE_TYPE = 254
+_HEAD = 1 << 20
 _REDUCED, _MASK = 1, 4
 
 
@@ -63,7 +65,7 @@ def open_image(file: BinaryIO) -> Image.Image:
     Raises:
         DeepImageError: it has more than 8 bits a channel.
         DicomFileError: it is DICOM.
-        MissingPackageError: it is HEIC, and pillow-heif is not installed.
+        MissingPackageError: it is HEIC or JPEG XL, and pillow-heif or pillow-jxl-plugin is not installed.
         ValueError: why it cannot be read, on one line. Others that Pillow raises on damaged files come through.
 
     Guarantees:
@@ -76,6 +78,8 @@ def open_image(file: BinaryIO) -> Image.Image:
         raise DicomFileError
     form = _format(beginning)
     file.seek(0)
+    if form == "JXL":
+        _check_jpeg_xl(file)
     try:
         image: Image.Image = Image.OPEN[form][0](file, "")
     except MemoryError:
@@ -91,6 +95,9 @@ def open_image(file: BinaryIO) -> Image.Image:
     _check_size(image.size)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _go_to_the_one_page(image)
+    if form == "JXL" and not getattr(image, "jpeg", False):
+        # EXIF says how the picture was turned before; the decoder has turned it already.
+        image.info.pop("exif", None)
     depth = depth_of(image, file)
     if not depth.is_bytes:
         tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
@@ -105,15 +112,16 @@ def _format(beginning: bytes) -> str:
     if beginning[4:8] == b"ftyp" and beginning[8:12] in _HEIF_BRANDS and b"avif" not in beginning:
         _register_heif()
         return "HEIF"
+    if beginning.startswith(_JPEG_XL):
+        _register_jpeg_xl()
+        return "JXL"
     for load in (Image.preinit, Image.init):
         load()
         for form in FORMATS:
             accept = Image.OPEN[form][1] if form in Image.OPEN else None
             if accept is not None and accept(beginning) is True:
                 return form
-    if beginning.startswith(_JPEG_XL):
-        raise ValueError("JPEG XL is not read; convert it to PNG, which is lossless too")
-    raise ValueError(f"not an image file ({', '.join(FORMATS)}, HEIC, DICOM)")
+    raise ValueError(f"not an image file ({', '.join(FORMATS)}, HEIC, JPEG XL, DICOM)")
 
 
 def _register_heif() -> None:
@@ -125,6 +133,27 @@ def _register_heif() -> None:
             "HEIC files need pillow-heif, which is not installed: pip install pillow-heif"
         ) from None
     pillow_heif.register_heif_opener()
+
+
+def _register_jpeg_xl() -> None:
+    try:
+        import pillow_jxl  # noqa: F401
+    except ImportError:
+        raise MissingPackageError(
+            "JPEG XL files need pillow-jxl-plugin, which is not installed: pip install pillow-jxl-plugin"
+        ) from None
+
+
+def _check_jpeg_xl(file: BinaryIO) -> None:
+    """Look at size and depth before anything is decoded."""
+    try:
+        size, depth = jpeg_xl_header(file.read(_HEAD))
+    except ValueError as error:
+        raise ValueError(f"a JXL file that is damaged, or of a kind that is not read: {error}") from None
+    file.seek(0)
+    _check_size(size)
+    if not depth.is_bytes:
+        raise DeepImageError("JXL", depth)
 
 
 def _check_size(size: tuple[int, int]) -> None:

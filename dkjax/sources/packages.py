@@ -27,6 +27,6 @@ def package_folder(package: str, distribution: str, source: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise MissingPackageError(
             f"the source {source} needs {distribution}, which is not installed: pip install {distribution}, "
-            f"or dkjax[samples], or name a folder: {source}:/the/folder"
+            f"or name a folder: {source}:/the/folder"
         )
     return Path(spec.submodule_search_locations[0])

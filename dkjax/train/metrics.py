@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dkjax.errors import MissingPackageError
+from dkjax.runtime.install import how_to_install
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _event_writer(folder: Path, first_step: int) -> Any:
         from tensorboardX import SummaryWriter
     except ImportError:
         raise MissingPackageError(
-            'TensorBoard\'s events are written by tensorboardX: pip install "dkjax[tensorboard]"'
+            f"TensorBoard's events are written by tensorboardX: {how_to_install('tensorboard')}"
         ) from None
     # Files are named by the second in which they are begun, and a rerun may follow quickly.
     return SummaryWriter(str(folder), purge_step=first_step or None, filename_suffix=f".{first_step}")

@@ -21,6 +21,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from dkjax.config import TrainConfig
 from dkjax.errors import ConfigError, MissingPackageError
 from dkjax.models.vit import Model
+from dkjax.runtime.install import how_to_install
 from dkjax.train.accelerators import accelerator_of
 from dkjax.train.loop import make_trainer
 from dkjax.train.mesh import batch_sharding, replicated
@@ -203,7 +204,7 @@ def topology_devices(topology: str) -> list[jax.Device]:
     except RuntimeError as error:
         if "TPU support not installed" in str(error):
             raise MissingPackageError(
-                'programs for TPUs are compiled by libtpu, which is not installed: pip install "dkjax[tpu]"'
+                f"programs for TPUs are compiled by libtpu, which is not installed: {how_to_install('tpu')}"
             ) from None
         raise ConfigError(
             f"there is no TPU topology {topology!r}: expected a generation and the chips along each axis, such as "

@@ -4,6 +4,7 @@ import importlib
 from types import ModuleType
 
 from dkjax.errors import MissingPackageError
+from dkjax.runtime.install import how_to_install
 
 
 def needed(name: str) -> ModuleType:
@@ -20,5 +21,5 @@ def needed(name: str) -> ModuleType:
     except ImportError:
         package = name.partition(".")[0]
         raise MissingPackageError(
-            f"this command needs {package}, which is not installed: pip install 'dkjax[transport]'"
+            f"this command needs {package}, which is not installed: {how_to_install('transport')}"
         ) from None

@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "help": (["--help"], ["Usage", "predict"]),
     "version": (["--version"], ["dkjax 0"]),
     "recipes": (["recipes"], ["quickstart: The whole method on real images"]),
+    "init": (["init", "new.toml", "--image-size", "32"], ["written: new.toml", "next, at each site"]),
     "encrypt": (
         ["encrypt", "digits", "--config", "run.toml", "--out", "new.dkds"],
         ["encrypting", "40 images in 1 shard", "what the server will see: new.png"],
@@ -119,6 +120,7 @@ PAIRS = [
     ("help", "dumb"),
     ("version", "colour"),
     ("recipes", "60"),
+    ("init", "60"),
     ("encrypt", "60"),
     ("inspect", "no colour"),
     ("verify", "dumb"),

@@ -74,7 +74,7 @@ def test_without_the_compiler_for_tpus(quickstart: str) -> None:
     result = run(quickstart, "--topology", "v5e:2x2")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("dkjax: programs for TPUs are compiled by libtpu, which is not installed: ")
-    assert 'pip install "dkjax[tpu]"' in result.stderr
+    assert "[tpu]'" in result.stderr
 
 
 def test_an_unknown_key(quickstart: str) -> None:

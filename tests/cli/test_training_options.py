@@ -112,7 +112,7 @@ def test_events_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     arguments = ["train", str(path), "--data", data, "--workdir", str(tmp_path / "run"), "--tensorboard"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert 'pip install "dkjax[tensorboard]"' in result.stderr
+    assert "[tensorboard]'" in result.stderr
 
 
 def test_kinds_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:

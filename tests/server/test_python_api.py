@@ -1,9 +1,11 @@
 """Training in Python: any optax optimizer, uploads in memory or on disk, and what can be done with the result."""
 
 import contextlib
+import dataclasses
 import doctest
 import importlib
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ import numpy as np
 import optax
 import pytest
 from made_data_sets import digits, encrypted
+from PIL import Image
+from typer.testing import CliRunner
 
 import dkjax
+from dkjax.cli.main import app
 from dkjax.client.upload import Upload
 from dkjax.config import ServerConfig, parse_as
 from dkjax.dkds import open_data_set
@@ -24,6 +29,7 @@ from dkjax.input.record_pool import RecordPool
 from dkjax.server import TrainedRun
 from dkjax.server.run import train_on_data_sets
 from dkjax.sources import open_source
+from dkjax.sources.resize import resize_images
 
 SIZES = {"width": 16, "heads": 2, "mlp_dim": 16}
 MODEL = dkjax.models.vit("mu", patch_size=4, num_classes=3, **SIZES)
@@ -136,6 +142,25 @@ def test_load_trained(run: TrainedRun, tmp_path: Path) -> None:
     for other, place in (({"optimizer": optax.sgd(0.2, momentum=0.9)}, "optimizer"), ({"uploads": UPLOADS[:1]}, "up")):
         with pytest.raises(ConfigError, match=f"holds another run, which differs in {place}"):
             train(epochs=12, evaluations=2, workdir=tmp_path / "run", **other)
+
+
+def test_python_predicts_as_the_command_does(tmp_path: Path) -> None:
+    """Images of other proportions as `[data] resize` of the training says."""
+    config = parse_as(
+        ServerConfig,
+        {"data": {"resize": "crop"}, "model": {"variant": "mu", **SIZES}, "train": {"epochs": 1, "batch_size": 8}},
+    )
+    train_on_data_sets(config, [encrypted(tmp_path / "a.dkds", digits(18))], tmp_path / "run")
+    loaded = dkjax.load_trained(tmp_path / "run")
+    assert loaded.resize == "crop"
+    wide = np.random.default_rng(0).integers(0, 256, (1, 9, 20, 1), np.uint8)
+    probabilities = loaded.probabilities(wide)
+    cropped = resize_images(wide, loaded.image_shape[:2], "crop")
+    np.testing.assert_array_equal(probabilities, loaded.probabilities(cropped))
+    assert (probabilities != dataclasses.replace(loaded, resize="stretch").probabilities(wide)).any()
+    Image.fromarray(wide[0, ..., 0]).save(tmp_path / "wide.png")
+    ran = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(tmp_path / "wide.png"), "--json"])
+    assert json.loads(ran.stdout)["images"][0]["probability"] == pytest.approx(float(probabilities.max()), abs=1e-6)
 
 
 def test_a_stopped_training_resumes(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

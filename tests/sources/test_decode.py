@@ -135,10 +135,6 @@ def test_heic(monkeypatch: pytest.MonkeyPatch) -> None:
         _decoded(buffer.getvalue())
 
 
-def test_jpeg_xl_is_told() -> None:
-    assert _reason(imagecodecs.jpegxl_encode(_colour())).startswith("JPEG XL is not read")
-
-
 def test_first_frame_of_an_animation() -> None:
     frames = [Image.new("RGB", (9, 6), colour) for colour in ("red", "blue")]
     content = _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])

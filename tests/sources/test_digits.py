@@ -27,5 +27,5 @@ def test_size_and_channels() -> None:
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ConfigError, match=r"pip install scikit-learn, or dkjax\[demo\]"):
+    with pytest.raises(ConfigError, match=r"pip install scikit-learn"):
         open_digits()

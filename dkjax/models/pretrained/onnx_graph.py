@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dkjax.errors import DataError, MissingPackageError
+from dkjax.runtime.install import how_to_install
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,7 +234,7 @@ def _load(path: Path) -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise MissingPackageError("ONNX files are read with the package onnx: pip install 'dkjax[onnx]'") from error
+        raise MissingPackageError(f"ONNX files are read with the package onnx: {how_to_install('onnx')}") from error
     try:
         return onnx.load(path)
     except MemoryError:

@@ -83,6 +83,7 @@ def test_every_vit_of_timm_is_right_or_refused(tmp_path, timm):
             if kind == "named":
                 (folder / "config.json").write_text(json.dumps({"architecture": name}))
             came[kind][name] = outcome(folder, images, theirs)
+            print(kind, name, came[kind][name], flush=True)
     for kind, outcomes in came.items():
         loaded = {name: difference for name, difference in outcomes.items() if isinstance(difference, float)}
         print(kind, len(outcomes), "ViTs,", len(loaded), "read, largest difference", max(loaded.values()))
