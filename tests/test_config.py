@@ -272,7 +272,7 @@ def test_what_is_missing_is_named():
         ),
         (["arms.0.fixed_pixels=10%"], "plain images are not encrypted"),
         (["arms=[]"], "arms: expected at least 1 item"),
-        (["arms.0.kind=fedavg"], "the arm 'plain' has the kind 'fedavg', which is not one of plain, disposable"),
+        (["arms.0.kind=federated"], "the arm 'plain' has the kind 'federated', which is not one of plain, disposable"),
         (["arms.1.kind=plain"], "plain images are not encrypted"),
     ],
 )
@@ -481,6 +481,10 @@ def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
 
 OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
 OTHER_CHOICES = (
+    "sgd",
+    "yogi",
+    "int8",
+    "in_turn",
     "dirichlet",
     "newest",
     "disposable",
