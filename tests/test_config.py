@@ -211,7 +211,10 @@ def test_unknown_keys_suggest_the_nearest(load, override, message):
         ("data.channels=2", "data.channels: expected 1 or 3, got 2"),
         ("data.test_fraction=1", "data.test_fraction: expected less than 1, got 1"),
         ("data.image_size=big", "data.image_size: expected a valid integer or a valid tuple, got 'big'"),
-        ("clients.partition=fair", "clients.partition: expected 'iid', 'dirichlet' or 'shards', got 'fair'"),
+        (
+            "clients.partition=fair",
+            "clients.partition: expected 'iid', 'dirichlet', 'shards', 'pathological' or 'quantity', got 'fair'",
+        ),
         (
             "scheme.name=rot13",
             "scheme.name: there is no scheme 'rot13'; known are disposable, horio, qi, etc, le, ele, pe, orthogonal, "

@@ -152,9 +152,11 @@ class ClientsConfig(Section):
     """`[clients]`: how the training images are partitioned among the clients, and how often these upload."""
 
     count: PositiveInt = 4
-    partition: Literal["iid", "dirichlet", "shards"] = "iid"
+    partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity"] = "iid"
     alpha: PositiveFloat = 1.0
     shards_per_client: PositiveInt = 2
+    num_classes_per_partition: PositiveInt = 2
+    min_partition_size: PositiveInt = 1
     seed: NonNegativeInt = 0
     rounds: PositiveInt = 1
     train_on: Literal["all", "newest"] = "all"
