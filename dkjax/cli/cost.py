@@ -74,8 +74,8 @@ def cost(
     console = results_console()
     print_line(
         console,
-        f"{case.images:,} images of {' x '.join(map(str, case.image_shape))}, {clients} clients, {case.rounds} rounds of "
-        f"{case.clients_per_round} clients; for a client of average size, over the whole training:",
+        f"{case.images:,} images of {' x '.join(map(str, case.image_shape))}, {clients} clients, {case.rounds} rounds "
+        f"of {case.clients_per_round} clients; for a client of average size, over the whole training:",
     )
     headings = (
         "way",

@@ -1,4 +1,4 @@
-"""What federated learning and one upload cost a client and the server: bytes, arithmetic and memory, computed beforehand.
+"""What federated learning and one upload cost clients and server: bytes, arithmetic and memory, computed beforehand.
 
 The formulas count parameters and images; that they say what a simulation sends is a test's matter.
 """

@@ -24,7 +24,7 @@ def test_says_which_is_cheaper(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("override", "code"),
-    [("federated.clients_per_round=9", 2), ("federated.lora_rank=999", 2), ("data.source=no.npz", 2)],
+    [("federated.clients_per_round=9", 2), ("federated.lora_rank=999", 2), ("data.source=no.npz", 4)],
 )
 def test_one_line_and_a_code(override: str, code: int) -> None:
     found = CliRunner().invoke(app, ["cost", "quickstart", "--set", override])
