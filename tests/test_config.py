@@ -211,7 +211,10 @@ def test_unknown_keys_suggest_the_nearest(load, override, message):
         ("data.channels=2", "data.channels: expected 1 or 3, got 2"),
         ("data.test_fraction=1", "data.test_fraction: expected less than 1, got 1"),
         ("data.image_size=big", "data.image_size: expected a valid integer or a valid tuple, got 'big'"),
-        ("clients.partition=fair", "clients.partition: expected 'iid', 'dirichlet' or 'shards', got 'fair'"),
+        (
+            "clients.partition=fair",
+            "clients.partition: expected 'iid', 'dirichlet', 'shards', 'pathological' or 'quantity', got 'fair'",
+        ),
         (
             "scheme.name=rot13",
             "scheme.name: there is no scheme 'rot13'; known are disposable, horio, qi, etc, le, ele, pe, orthogonal, "
@@ -272,7 +275,7 @@ def test_what_is_missing_is_named():
         ),
         (["arms.0.fixed_pixels=10%"], "plain images are not encrypted"),
         (["arms=[]"], "arms: expected at least 1 item"),
-        (["arms.0.kind=fedavg"], "the arm 'plain' has the kind 'fedavg', which is not one of plain, disposable"),
+        (["arms.0.kind=federated"], "the arm 'plain' has the kind 'federated', which is not one of plain, disposable"),
         (["arms.1.kind=plain"], "plain images are not encrypted"),
     ],
 )
@@ -482,6 +485,10 @@ def leaves(tree: Any, place: tuple = ()) -> list[tuple]:
 
 OTHER_VALUES = (7, 3, 0.25, "50%", False, "other", "plain-b", "disposable-b", "shared_key-b")
 OTHER_CHOICES = (
+    "sgd",
+    "yogi",
+    "int8",
+    "in_turn",
     "dirichlet",
     "newest",
     "disposable",

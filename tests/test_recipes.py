@@ -22,6 +22,7 @@ from dkjax.cli.main import app
 from dkjax.config import ArmConfig, SimulationConfig, TrainConfig, load_config, resolved
 from dkjax.experiment import shared_setup as setting
 from dkjax.experiment import simulation
+from dkjax.experiment.arms.registry import arm_kind
 from dkjax.models.pretrained import export_params
 from dkjax.models.vit import vit
 from dkjax.train.loop import make_trainer
@@ -181,7 +182,7 @@ def test_recipe_runs(recipe: Path, made_up: Callable[[str], str], tmp_path: Path
     assert config.data.height_width in (None, image_shape[:2])
     # The arms that were left out fit these images, too.
     schemes = {arm.name: setting._arm(config, arm, image_shape).scheme for arm in config.arms}
-    assert all((scheme is None) == name.startswith("plain") for name, scheme in schemes.items())
+    assert all((schemes[arm.name] is not None) == arm_kind(arm.kind).encrypted for arm in config.arms)
 
 
 @every_recipe

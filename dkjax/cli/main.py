@@ -15,6 +15,7 @@ from dkjax.cli.attack import attack
 from dkjax.cli.bench import bench
 from dkjax.cli.bus_error import explain_bus_errors
 from dkjax.cli.convert import convert
+from dkjax.cli.cost import cost
 from dkjax.cli.doctor import doctor
 from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
@@ -82,6 +83,7 @@ app.command()(withdraw)
 app.command()(attack)
 app.command()(report)
 app.command()(plan)
+app.command()(cost)
 app.command()(recipes)
 app.command()(doctor)
 app.add_typer(bench, name="bench")

@@ -52,7 +52,7 @@ class TerminalObserver(Observer):
         details = (
             f"{progress.step:,}/{progress.total_steps:,}",
             f"loss {progress.loss:.3f}",
-            f"accuracy {progress.accuracy:.1%}",
+            *(() if progress.accuracy is None else (f"accuracy {progress.accuracy:.1%}",)),
             f"{progress.images_per_second:,.0f} images/s",
         )
         self._activity.update(progress.step, None, details)

@@ -152,9 +152,11 @@ class ClientsConfig(Section):
     """`[clients]`: how the training images are partitioned among the clients, and how often these upload."""
 
     count: PositiveInt = 4
-    partition: Literal["iid", "dirichlet", "shards"] = "iid"
+    partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity"] = "iid"
     alpha: PositiveFloat = 1.0
     shards_per_client: PositiveInt = 2
+    num_classes_per_partition: PositiveInt = 2
+    min_partition_size: PositiveInt = 1
     seed: NonNegativeInt = 0
     rounds: PositiveInt = 1
     train_on: Literal["all", "newest"] = "all"
@@ -368,6 +370,24 @@ class TrainConfig(Section):
         return self
 
 
+class FederatedConfig(Section):
+    """`[federated]`: the arms of federated learning, which train the same network on the same images."""
+
+    rounds: PositiveInt | None = None
+    clients_per_round: PositiveInt | None = None
+    local_epochs: PositiveInt = 1
+    batch_size: PositiveInt | None = None
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: PositiveFloat | None = None
+    server_optimizer: Literal["adam", "yogi"] = "adam"
+    server_learning_rate: PositiveFloat = 1e-2
+    mu: NonNegativeFloat = 0.01
+    lora_rank: PositiveInt = 4
+    lora_alpha: PositiveFloat = 8.0
+    update: Literal["float32", "bfloat16", "int8"] = "float32"
+    executor: Literal["auto", "in_turn", "side_by_side"] = "auto"
+
+
 def _arms() -> Any:
     """The registry of arms, found by its name when an arm is read: a configuration imports nothing of experiments."""
     return importlib.import_module("dkjax.experiment.arms.registry")
@@ -438,6 +458,14 @@ class ExperimentConfig(Section):
     train: TrainConfig = TrainConfig()
     store: StoreConfig = StoreConfig()
     augment: AugmentConfig = AugmentConfig()
+    federated: FederatedConfig = FederatedConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _enough_clients(self) -> "ExperimentConfig":
+        wanted = self.federated.clients_per_round
+        if wanted is not None and wanted > self.clients.count:
+            raise ValueError(f"federated.clients_per_round={wanted} is more than clients.count={self.clients.count}")
+        return self
 
 
 class SweepConfig(Section):

@@ -42,8 +42,12 @@ def arm_summary(
         "test_accuracy": {view: _spread([run["test_accuracy"][view] for run in runs]) for view in views},
         "ssim": None if None in ssims else statistics.fmean(ssims),
         "upload_bytes": runs[0]["upload_bytes"],
+        "download_bytes": sum(both["down"] for both in runs[0]["client_bytes"].values()),
+        "client_bytes": runs[0]["client_bytes"],
         "seconds": round(statistics.fmean(run["seconds"] for run in runs), 3),
         "encrypt_seconds": round(statistics.fmean(run["encrypt_seconds"] for run in runs), 3),
+        "client_seconds": round(statistics.fmean(run["client_seconds"] for run in runs), 3),
+        "federation": None if runs[0]["federation"] is None else [run["federation"] for run in runs],
         "curves": [run["curve"] for run in runs],
     }
 

@@ -96,6 +96,8 @@ def deal_out(
         config.clients.count,
         alpha=config.clients.alpha,
         shards_per_client=config.clients.shards_per_client,
+        num_classes_per_partition=config.clients.num_classes_per_partition,
+        min_partition_size=config.clients.min_partition_size,
         seed=config.clients.seed,
     )
     clients = tuple(

@@ -19,6 +19,7 @@ from dkjax.config import ExperimentConfig, SimulationConfig, config_hash
 from dkjax.errors import ConfigError, StoppedError
 from dkjax.experiment.arms.kind import Arm, ArmTask
 from dkjax.experiment.augmenting import augmented, augmenting
+from dkjax.experiment.federated_training import check_federated
 from dkjax.experiment.on_disk import upload_to
 from dkjax.experiment.results import arm_summary, data_summary
 from dkjax.experiment.shared_setup import SharedSetup, encrypts_on_devices, prepare
@@ -39,7 +40,17 @@ from dkjax.train.provenance import provenance
 from dkjax.train.run import Run
 
 _CHECKPOINTS = "checkpoints"
-_RESULT = ("test_accuracy", "curve", "upload_bytes", "ssim", "seconds", "encrypt_seconds")
+_RESULT = (
+    "test_accuracy",
+    "curve",
+    "upload_bytes",
+    "client_bytes",
+    "ssim",
+    "seconds",
+    "encrypt_seconds",
+    "client_seconds",
+    "federation",
+)
 
 SAMPLE_IMAGES = 64
 """Images of the first client kept, as it encrypts them and as the server sees them, for the figure and for SSIM."""
@@ -90,6 +101,7 @@ def simulate(
     check_processes(config)
     setup = prepare(config, observer)
     model = vit(num_classes=len(setup.class_names), patch_size=config.patch_size, **config.model.settings())
+    check_federated(config.federated, config.train, model.width, [arm.kind for arm in config.arms])
     pretrained, notes = load_start(config.model, model, setup.image_shape)
     trainers = make_trainers(config, setup, model)
     notes += notes_on_keys(config, [arm.kind for arm in config.arms])
@@ -190,14 +202,18 @@ class Experiment:
                 ),
                 train_on=self.config.clients.train_on,
                 sample=encrypt_view(first_client.records, None, None)[:SAMPLE_IMAGES]["image"],
+                federated=self.config.federated,
             )
             result = (arm.kind.train or train_on_rounds)(task)
         return {
             "test_accuracy": result.finished.accuracy,
             "curve": list(result.finished.history.curve),
             "upload_bytes": result.upload_bytes,
+            "client_bytes": result.client_bytes,
             "ssim": result.ssim,
             "encrypt_seconds": round(result.encrypt_seconds, 3),
+            "client_seconds": round(result.client_seconds, 3),
+            "federation": result.federation,
             "seconds": round(time.perf_counter() - started, 3),
         }
 

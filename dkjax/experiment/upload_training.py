@@ -26,6 +26,7 @@ class _Measured:
     upload_bytes: int = 0
     encrypt_seconds: float = 0.0
     ssim: float | None = None
+    client_bytes: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
 
 
 def train_on_rounds(task: ArmTask) -> ArmResult:
@@ -39,7 +40,7 @@ def train_on_rounds(task: ArmTask) -> ArmResult:
     measured = _Measured()
     with contextlib.ExitStack() as stack:
         finished = train_run(task.run, _stages(task, measured, stack))
-    return ArmResult(finished, measured.upload_bytes, measured.encrypt_seconds, measured.ssim)
+    return ArmResult(finished, measured.upload_bytes, measured.encrypt_seconds, measured.ssim, measured.client_bytes)
 
 
 def _stages(task: ArmTask, measured: _Measured, stack: contextlib.ExitStack) -> Iterator[Stage]:
@@ -54,13 +55,15 @@ def _stages(task: ArmTask, measured: _Measured, stack: contextlib.ExitStack) -> 
         before = time.perf_counter()
         this_round = next(arriving)
         measured.encrypt_seconds += time.perf_counter() - before
-        measured.upload_bytes += sum(sent.num_bytes for sent in this_round.uploads)
+        for sent in this_round.uploads:
+            measured.upload_bytes += sent.num_bytes
+            measured.client_bytes.setdefault(sent.client, {"up": 0, "down": 0})["up"] += sent.num_bytes
         task.run.observer.encrypted(task.arm.name, number, sum(len(sent.pool) for sent in this_round.uploads))
         if number == 1:
             if {*this_round.test_views} != {*kind.test_views}:
                 found = ", ".join(this_round.test_views)
                 raise ArgumentError(f"the kind of arm {kind.name!r} has test views {found}, not its test_views")
-            test_sets = {view: _to_test_on(images, trainer, stack) for view, images in this_round.test_views.items()}
+            test_sets = {view: to_test_on(images, trainer, stack) for view, images in this_round.test_views.items()}
             plain = task.sample
             seen = this_round.uploads[0].pool[: len(plain)]["image"]
             leader_does(functools.partial(np.savez, folder / "seen.npz", plain=plain, seen=seen))
@@ -70,7 +73,7 @@ def _stages(task: ArmTask, measured: _Measured, stack: contextlib.ExitStack) -> 
         yield received.stage(task.run, test_sets, this_round.adapt)
 
 
-def _to_test_on(
+def to_test_on(
     records: RecordPool | LazyEncrypted, trainer: Trainer, stack: contextlib.ExitStack
 ) -> Indexed | DeviceResident:
     """Put test images on the devices if training is fed from there; they are deleted when the stack is unwound."""

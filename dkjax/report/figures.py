@@ -29,8 +29,16 @@ def draw(results: dict[str, Any], workdir: Path) -> list[Path]:
     matplotlib.use("agg")
     folder = workdir / "figures"
     folder.mkdir(exist_ok=True)
-    seen = draw_what_the_server_sees(results, workdir, folder / "what_the_server_sees.png")
-    return [seen, draw_accuracy(results, folder / "accuracy.png")]
+    drawn = [draw_accuracy(results, folder / "accuracy.png")]
+    federated = [arm.get("federation") is not None for arm in results["arms"]]
+    if not all(federated):
+        drawn.insert(0, draw_what_the_server_sees(results, workdir, folder / "what_the_server_sees.png"))
+    if any(federated):
+        drawn += [
+            draw_accuracy_for_bytes(results, folder / "accuracy_for_bytes.png"),
+            draw_label_distribution(results, folder / "clients.png"),
+        ]
+    return drawn
 
 
 def draw_what_the_server_sees(results: dict[str, Any], workdir: Path, path: Path) -> Path:
@@ -48,6 +56,8 @@ def draw_what_the_server_sees(results: dict[str, Any], workdir: Path, path: Path
 
     columns = []
     for arm in results["arms"]:
+        if arm.get("federation") is not None:
+            continue  # no image leaves a client
         with np.load(workdir / "arms" / arm["name"] / "run-0" / "seen.npz") as samples:
             plain, seen = samples["plain"][:_IMAGES_SHOWN], samples["seen"][:_IMAGES_SHOWN]
         if arm["scheme"] is not None:
@@ -113,6 +123,75 @@ def draw_accuracy(results: dict[str, Any], path: Path) -> Path:
     axes[0].set_ylabel("accuracy")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+def draw_accuracy_for_bytes(results: dict[str, Any], path: Path) -> Path:
+    """Draw accuracy on plain test images over rounds, and over what a client sends and receives.
+
+    Args:
+        results: as `draw`.
+        path: the PNG to write.
+
+    Returns:
+        The path.
+    """
+    from matplotlib import pyplot as plt
+
+    clients = len(results["data"]["clients"])
+    figure, (by_round, by_bytes) = plt.subplots(1, 2, figsize=(9.4, 3.4), sharey=True, layout="constrained")
+    for number, arm in enumerate(results["arms"]):
+        accuracies = np.array([[point["test_accuracy"]["plain"] for point in curve] for curve in arm["curves"]]).mean(0)
+        style = {"color": f"C{number}", "label": arm["name"]}
+        if arm.get("federation") is None:
+            by_round.axhline(accuracies[-1], linestyle="--", linewidth=1, **style)
+            by_bytes.plot(arm["upload_bytes"] / clients / 1e6, accuracies[-1], marker="*", linestyle="", **style)
+            continue
+        points = arm["curves"][0]
+        by_round.plot([point["round"] for point in points], accuracies, marker="o", markersize=3, **style)
+        sent = [(point["up_bytes"] + point["down_bytes"]) / clients / 1e6 for point in points]
+        if sent[-1]:
+            by_bytes.plot(sent, accuracies, marker="o", markersize=3, **style)
+    by_round.set(xlabel="round (dashed: one upload)", ylabel="accuracy on plain test images", ylim=(0, 1.02))
+    by_round.xaxis.get_major_locator().set_params(integer=True)
+    by_round.yaxis.set_major_formatter("{x:.0%}")
+    by_bytes.set(xlabel="MB that a client sends and receives (star: one upload)", xscale="log")
+    for axis in (by_round, by_bytes):
+        axis.spines[["top", "right"]].set_visible(False)
+    handles, names = by_round.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+def draw_label_distribution(results: dict[str, Any], path: Path) -> Path:
+    """Draw how many images of each class every client holds, a bar for each client.
+
+    Args:
+        results: as `draw`.
+        path: the PNG to write.
+
+    Returns:
+        The path.
+    """
+    from matplotlib import pyplot as plt
+
+    clients, names = results["data"]["clients"], results["data"]["class_names"]
+    counts = np.array([client["images_per_class"] for client in clients])
+    figure, axis = plt.subplots(figsize=(6.4, 1.2 + 0.22 * len(clients)), layout="constrained")
+    colours = plt.get_cmap("tab20" if len(names) > 10 else "tab10")
+    left = np.zeros(len(clients), int)
+    for label, name in enumerate(names):
+        axis.barh(range(len(clients)), counts[:, label], left=left, color=colours(label % 20), label=name)
+        left += counts[:, label]
+    axis.set(yticks=range(len(clients)), yticklabels=[client["name"] for client in clients], xlabel="images")
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    if len(names) <= 20:
+        figure.legend(loc="outside right center", frameon=False, fontsize=8)
     figure.savefig(path, dpi=130)
     plt.close(figure)
     return path

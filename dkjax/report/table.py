@@ -6,7 +6,8 @@ from dkjax.report import console as tables
 
 _VIEWS = {"plain": "plain test (%)", "fresh_key": "fresh-key test (%)", "same_key": "same-key test (%)"}
 _HEADINGS = ("arm", "fixed blocks", "fixed pixels", "key for each", *_VIEWS.values(), "SSIM", "upload (MB)", "time (s)")
-_LEFT_OUT_FIRST = ("time (s)", "upload (MB)", "key for each", "fixed pixels", "fixed blocks")
+_DOWNLOAD = "download (MB)"
+_LEFT_OUT_FIRST = ("time (s)", _DOWNLOAD, "upload (MB)", "key for each", "fixed pixels", "fixed blocks")
 _KEY_FOR = {"none": "-", "per_image": "image", "per_client": "client", "shared": "(one)"}
 
 
@@ -19,12 +20,13 @@ def rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     Returns:
         The headings, and a row for each arm: its fixed positions of all, if its scheme has such, whose images share a
         key, test accuracy in percent (with the standard deviation over several runs), mean SSIM of plain and uploaded
-        images, bytes all clients upload, seconds of a run.
+        images, bytes all clients upload and, where they do, download, seconds of a run.
     """
     height, width, channels = results["data"]["image_shape"]
     block_size = results["config"]["scheme"]["block_size"]
     num_blocks, block_values = (height // block_size) * (width // block_size), block_size**2 * channels
-    table = [_HEADINGS]
+    downloads = any(arm.get("download_bytes") for arm in results["arms"])
+    table: list[tuple[str, ...]] = [(*_HEADINGS[:-1], *([_DOWNLOAD] if downloads else ()), _HEADINGS[-1])]
     for arm in results["arms"]:
         table.append(
             (
@@ -35,6 +37,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
                 *(_accuracy(arm["test_accuracy"].get(view)) for view in _VIEWS),
                 "-" if arm["ssim"] is None else f"{arm['ssim']:.2f}",
                 f"{arm['upload_bytes'] / 1e6:.1f}",
+                *([f"{arm['download_bytes'] / 1e6:.1f}"] if downloads else ()),
                 f"{arm['seconds']:.0f}",
             )
         )
@@ -62,10 +65,11 @@ def print_table(results: dict[str, Any]) -> None:
     )
     headings, *body = rows(results)
     stacked = {heading: heading.replace(" ", "\n").replace("-", "-\n") for heading in headings}
+    dispensable = [heading for heading in _LEFT_OUT_FIRST if heading in stacked]
     left_out = tables.print_table(
-        console, tuple(stacked.values()), body, left_out_first=[stacked[heading] for heading in _LEFT_OUT_FIRST]
+        console, tuple(stacked.values()), body, left_out_first=[stacked[heading] for heading in dispensable]
     )
-    names = ", ".join(heading for heading in _LEFT_OUT_FIRST if stacked[heading] in left_out)
+    names = ", ".join(heading for heading in dispensable if stacked[heading] in left_out)
     missing = f" Left out for want of width: {names}; see table.md." if names else ""
     tables.print_line(
         console,

@@ -147,18 +147,19 @@ class Checkpoints:
             self._warn(f"no checkpoint in {self._folder} is whole: the training begins anew")
         return None
 
-    def after_step(self, step: int, state: TrainState, history: Callable[[], History]) -> None:
+    def after_step(self, step: int, state: TrainState, history: Callable[[], History], taken: int = 1) -> None:
         """Write a checkpoint where one is due, and stop if requested.
 
         Args:
             step: how many steps have been taken.
             state: the state after them.
             history: returns the history; called only if a checkpoint is written.
+            taken: how many of them since the last call.
 
         Raises:
             StoppedError: training should stop here; a checkpoint is on the disk.
         """
-        if self._every and step % self._every == 0:
+        if self._every and step // self._every > (step - taken) // self._every:
             self._save(step, state, history())
         self.stop_if_asked(step, state, history)
 

@@ -19,7 +19,7 @@ class Progress:
         step: steps taken so far.
         total_steps: steps of the whole training.
         loss: mean loss over the steps since the last report.
-        accuracy: mean accuracy on the training batches since the last report, 0 to 1.
+        accuracy: mean accuracy on the training batches since the last report, 0 to 1; None in federated learning.
         learning_rate: at this step; None where the optimizer is the caller's.
         images_per_second: since the last report.
         input_wait: share of the time since then spent waiting for a batch, 0 to 1.
@@ -33,7 +33,7 @@ class Progress:
     step: int
     total_steps: int
     loss: float
-    accuracy: float
+    accuracy: float | None
     learning_rate: float | None
     images_per_second: float
     input_wait: float

@@ -18,11 +18,12 @@ def schedule(config: TrainConfig, total_steps: int) -> optax.Schedule:
 
 def optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTransformation:
     """Return AdamW with clipping by global norm; only kernels decay, not biases, scales or embeddings."""
-    adamw = optax.adamw(schedule(config, total_steps), weight_decay=config.weight_decay, mask=_kernels)
+    adamw = optax.adamw(schedule(config, total_steps), weight_decay=config.weight_decay, mask=kernels)
     if config.clip_norm is None:
         return adamw
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
 
 
-def _kernels(params: optax.Params) -> optax.Params:
+def kernels(params: optax.Params) -> optax.Params:
+    """Say of each parameter whether it decays."""
     return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -89,6 +89,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "predict": (["predict", "run", "p.npz"], ["p.npz[0]: ", "note: 2 of another size were resized"]),
     "export": (["export", "run", "--to", "npz"], ["10 classes of images 8 x 8 x 1", "load with"]),
     "plan": (["plan", "run.toml", "--classes", "10", "--image-shape", "8,8,1"], ["memory of a device", "compiled in"]),
+    "cost": (["cost", "run.toml"], ["one upload, raw", "break-even", "For the network"]),
     "doctor": (["doctor"], ["versions", "devices", "kernel", "disk"]),
     "bench": (
         ["bench", "encrypt", "--quick", "--size", "32", "--batch", "2", "--repeats", "1"],
@@ -131,6 +132,7 @@ PAIRS = [
     ("predict", "60"),
     ("export", "dumb"),
     ("plan", "no colour"),
+    ("cost", "60"),
     ("doctor", "60"),
     ("invite", "60"),
     ("ticket", "colour"),

@@ -24,6 +24,8 @@ VIEWS = {
     "shared_key": {"plain", "fresh_key", "same_key"},
 }
 
+FEDERATED = {"fedavg", "fedprox", "fedopt", "fedavg_lora", "local_only"}
+
 
 @dataclasses.dataclass
 class Given:
@@ -79,7 +81,7 @@ def assert_encrypted_with(key: jax.Array, seen: np.ndarray, plain: dict[str, np.
 def test_rounds_uploads_and_views(kind: str, rounds: int) -> None:
     arrived = list(begin(kind, rounds))
     assert len(arrived) == rounds
-    assert {*arm_kinds()} == VIEWS.keys()
+    assert {*arm_kinds()} == VIEWS.keys() | FEDERATED
     assert {*arm_kind(kind).test_views} == VIEWS[kind]
     for number, this_round in enumerate(arrived, start=1):
         assert [(sent.client, sent.round) for sent in this_round.uploads] == [("a", number), ("b", number)]
@@ -189,7 +191,8 @@ def test_arms_of_one_kind_see_the_same_keys_and_fixed_positions_count() -> None:
 def test_a_kind_is_found_by_the_longest_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dkjax.experiment.arms.registry._registered", {})
     assert kind_in_name("disposable-half") == "disposable"
-    assert kind_in_name("fedavg") is None
+    assert kind_in_name("federated") is None
+    assert [kind_in_name(f"{kind}-2") for kind in sorted(FEDERATED)] == sorted(FEDERATED)
     own = dataclasses.replace(arm_kind("plain"), name="disposable_twice")
     register_arm_kind(own)
     register_arm_kind(own)
@@ -197,8 +200,8 @@ def test_a_kind_is_found_by_the_longest_beginning(monkeypatch: pytest.MonkeyPatc
     assert arm_kind(kind_in_name("disposable-1")).key_sharing == "per_image"
     with pytest.raises(ArgumentError, match="there is a kind of arm named 'plain': choose another name"):
         register_arm_kind(dataclasses.replace(own, name="plain"))
-    with pytest.raises(ConfigError, match="there is no kind of arm 'fedavg'; known are plain, disposable"):
-        arm_kind("fedavg")
+    with pytest.raises(ConfigError, match="there is no kind of arm 'federated'; known are plain, disposable"):
+        arm_kind("federated")
 
 
 def test_what_is_no_kind_and_no_arm() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dkjax.errors import ArgumentError, ConfigError, DataError
-from dkjax.sources.partition import KINDS, dirichlet, iid, partition, shards
+from dkjax.sources.partition import KINDS, dirichlet, iid, partition, pathological, quantity, shards
 
 LABELS = np.arange(1200) % 10
 
@@ -20,20 +20,38 @@ LABELS = np.arange(1200) % 10
     st.integers(1, 8),
     st.floats(1e-4, 1e4),
     st.integers(1, 4),
+    st.integers(1, 10),
+    st.integers(1, 5),
     st.integers(0, 2**70),
 )
 def test_every_record_has_one_client(
-    kind: str, labels: np.ndarray, num_clients: int, alpha: float, shards_per_client: int, seed: int
+    kind: str,
+    labels: np.ndarray,
+    num_clients: int,
+    alpha: float,
+    shards_per_client: int,
+    num_classes_per_partition: int,
+    fewest: int,
+    seed: int,
 ) -> None:
+    given = {
+        "alpha": alpha,
+        "shards_per_client": shards_per_client,
+        "num_classes_per_partition": min(num_classes_per_partition, max(1, len(set(labels.tolist())))),
+        "min_partition_size": fewest,
+        "seed": seed,
+    }
     try:
-        parts = partition(kind, labels, num_clients, alpha=alpha, shards_per_client=shards_per_client, seed=seed)
+        parts = partition(kind, labels, num_clients, **given)  # type: ignore[arg-type]
     except DataError as error:
-        assert "without a single image" in str(error)
+        assert "without a single image" in str(error) or f"min_partition_size={fewest}" in str(error)
         assert "\n" not in str(error)
         return
     assert len(parts) == num_clients
-    assert all(part.size and part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
+    assert all(part.size >= fewest and part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
+    again = partition(kind, labels, num_clients, **given)  # type: ignore[arg-type]
+    assert all(np.array_equal(one, other) for one, other in zip(parts, again, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +65,8 @@ def test_parts_are_stored(kind: str, digest: str) -> None:
 
 def test_seeds_differ_and_kinds_share_no_stream() -> None:
     for kind in KINDS:
-        drawn = {np.concatenate(partition(kind, LABELS, 4, alpha=10, seed=seed)).tobytes() for seed in range(4)}
+        given = {"alpha": 10.0, "num_classes_per_partition": 3}
+        drawn = {np.concatenate(partition(kind, LABELS, 4, seed=seed, **given)).tobytes() for seed in range(4)}  # type: ignore[arg-type]
         assert len(drawn) == 4
     # One shard of one class is a random deal too: from the same stream it would be the same deal.
     same_class = np.zeros(64, int)
@@ -74,6 +93,34 @@ def test_smaller_alpha_is_more_skewed(seed: int) -> None:
     skews = [_skew(dirichlet(LABELS, 3, alpha, seed)) for alpha in (0.1, 1.0, 1000.0)]
     assert skews[0] > skews[1] > skews[2]
     assert skews[2] < 0.15
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5, 10])
+def test_pathological_classes(classes: int) -> None:
+    parts = pathological(LABELS, 10, classes, 3)
+    assert [np.unique(LABELS[part]).size for part in parts] == [classes] * 10
+    assert {part.size for part in parts} == {120}
+    with pytest.raises(DataError, match="4 clients of 2 classes leave records of some of the 10 classes"):
+        pathological(LABELS, 4, 2, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_quantities_differ(seed: int) -> None:
+    ratios = []
+    for alpha in (0.5, 1e4):
+        parts = quantity(LABELS, 4, alpha, seed)
+        ratios.append(max(part.size for part in parts) / min(part.size for part in parts))
+        large = max(parts, key=len)
+        assert np.bincount(LABELS[large], minlength=10).max() / large.size < 0.2
+    assert ratios[0] > 2 > 1.2 > ratios[1]
+
+
+def test_a_minimum_is_drawn_for() -> None:
+    (seed,) = [seed for seed in range(200) if min(map(len, dirichlet(LABELS, 5, 0.3, seed))) < 30][:1]
+    parts = dirichlet(LABELS, 5, 0.3, seed, min_partition_size=30)
+    assert min(map(len, parts)) >= 30
+    with pytest.raises(DataError, match="min_partition_size=400; use an alpha larger"):
+        dirichlet(LABELS, 5, 0.3, 0, min_partition_size=400)
 
 
 @pytest.mark.parametrize("alpha", [1e-300, 1e-6, 1e12])
@@ -117,6 +164,9 @@ def test_clients_without_images(call, remedy: str) -> None:  # type: ignore[no-u
         ({"kind": "shards", "shards_per_client": 0}, "shards_per_client must be at least 1"),
         ({"labels": np.zeros(3)}, "labels must be integers"),
         ({"seed": -1}, "seed must be"),
+        ({"min_partition_size": 0}, "min_partition_size must be at least 1"),
+        ({"kind": "pathological", "num_classes_per_partition": 11}, "11 is not between 1 and the 10 classes"),
+        ({"kind": "quantity", "alpha": -1.0}, "alpha must be above 0"),
     ],
 )
 def test_unusable_arguments(arguments: dict[str, object], message: str) -> None:
@@ -125,5 +175,7 @@ def test_unusable_arguments(arguments: dict[str, object], message: str) -> None:
 
 
 def test_unknown_kind_suggests_one() -> None:
-    with pytest.raises(ConfigError, match="iid, dirichlet, shards, got 'dirichelt'; did you mean dirichlet"):
+    with pytest.raises(
+        ConfigError, match="iid, dirichlet, shards, pathological, quantity, got 'dirichelt'; did you mean dirichlet"
+    ):
         partition("dirichelt", LABELS, 2)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Generator, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dkjax.cipher import Scheme
 from dkjax.client.upload import Client, EncryptView, Upload, Uploader
+from dkjax.config import FederatedConfig
 from dkjax.errors import ArgumentError
 from dkjax.input.device_resident import LazyEncrypted
 from dkjax.input.record_pool import RecordPool
@@ -52,6 +53,7 @@ class ArmTask:
         run: the training, with `rounds` stages.
         train_on: whether training in a round is on all uploads so far or on those of the round.
         sample: the first plain images of the first client as it encrypts them, uint8[n, H, W, C].
+        federated: how clients train, where they do.
     """
 
     arm: "Arm"
@@ -64,6 +66,7 @@ class ArmTask:
     run: Run
     train_on: Literal["all", "newest"]
     sample: NDArray[np.uint8]
+    federated: FederatedConfig = dataclasses.field(default_factory=FederatedConfig)
 
     def upload_all(self, number: int, image_keys: Iterable[jax.Array | None]) -> tuple[Upload, ...]:
         """Let every client upload in round `number`, with one array of keys for each client."""
@@ -88,13 +91,19 @@ class ArmResult:
         finished: the trained model and its history.
         upload_bytes: of all clients and rounds, as arrays.
         encrypt_seconds: what the clients' side took, on the wall clock.
-        ssim: how much the uploads look like the plain images; None where nothing is uploaded.
+        ssim: how much the uploads look like the plain images; None where no image is uploaded.
+        client_bytes: what each client sent (`up`) and received (`down`), by its name.
+        client_seconds: what the clients' training took, on the wall clock; 0 where they do not train.
+        federation: what else there is to say of federated learning, as JSON values; None for other kinds.
     """
 
     finished: Finished
     upload_bytes: int
     encrypt_seconds: float
     ssim: float | None = None
+    client_bytes: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    client_seconds: float = 0.0
+    federation: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,9 @@ _MODULES = {
     "disposable": "dkjax.experiment.arms.disposable",
     "client_key": "dkjax.experiment.arms.client_key",
     "shared_key": "dkjax.experiment.arms.shared_key",
+    **dict.fromkeys(("fedavg", "fedprox", "fedopt", "fedavg_lora", "local_only"), "dkjax.experiment.arms.federated"),
 }
-"""Modules with a value `KIND`."""
+"""Modules with a value `KIND`, or with `KINDS` by name."""
 
 _registered: "dict[str, ArmKind]" = {}
 
@@ -45,7 +46,8 @@ def arm_kind(name: str) -> "ArmKind":
         return _registered[name]
     if name not in _MODULES:
         raise ConfigError(f"there is no kind of arm {name!r}; known are {', '.join(arm_kinds())}")
-    kind: ArmKind = importlib.import_module(_MODULES[name]).KIND
+    module = importlib.import_module(_MODULES[name])
+    kind: ArmKind = module.KINDS[name] if hasattr(module, "KINDS") else module.KIND
     return kind
 
 
