@@ -49,9 +49,11 @@ def full_disk_is_an_os_error() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_about_full_disk() -> Iterator[None]:
-    """Silence Orbax's threads, which log at length what is raised when they are joined."""
+    """Silence Orbax's threads, which log at length what is raised when they are joined: this, or a removed folder."""
     logger = logging.getLogger("absl")
     logger.addFilter(_tells_of_something_else)
+    # asyncio tells of the futures that failed beside the first when they are collected, which may be at the very end.
+    logging.getLogger("asyncio").addFilter(_tells_of_something_else)
     try:
         yield
     finally:
@@ -59,7 +61,15 @@ def quiet_about_full_disk() -> Iterator[None]:
 
 
 def _tells_of_something_else(record: logging.LogRecord) -> bool:
-    return not record.exc_info or _full_disk(record.exc_info[1]) is None
+    if record.exc_info:
+        return _full_disk(record.exc_info[1]) is None and not _is_gone(record.exc_info[1])
+    return not str(record.msg).startswith("Metadata file does not exist")
+
+
+def _is_gone(error: BaseException | None) -> bool:
+    """Say whether an exception means that a folder was removed while Orbax was writing into it."""
+    words = ("No such file or directory", "NOT_FOUND", "No ArrayMetadata found")
+    return any(word in str(error) for word in words)
 
 
 def _full_disk(error: BaseException | None) -> int | None:

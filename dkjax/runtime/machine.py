@@ -36,11 +36,12 @@ def code() -> dict[str, str]:
 
 
 def device() -> dict[str, Any]:
-    """Return the platform and kind of JAX's devices, and how many there are."""
+    """Return the platform and kind of JAX's devices, how many there are, and how many CPU cores XLA may use."""
     import jax
 
     first = jax.devices()[0]
-    return {"platform": first.platform, "kind": first.device_kind, "count": jax.device_count()}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"platform": first.platform, "kind": first.device_kind, "count": jax.device_count(), "cores": cores}
 
 
 def has_tpu() -> bool:

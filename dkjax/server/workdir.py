@@ -70,8 +70,8 @@ def _require_still_there(path: Path, held: dict[str, Any], cause: Exception | No
         there = None
     if there != json.loads(json.dumps(held)):
         raise DataError(
-            f"{path} was removed, or its files replaced, while it was in use: the run ends here, and the same command "
-            "begins it anew"
+            f"{path} was removed, or its files replaced, while it was in use: remove what is left of it, and the same "
+            "command begins anew"
         ) from cause
 
 

@@ -221,6 +221,9 @@ def _data_source(builder: Any, split: str, *, decode_image: bool) -> Any:
     """Open a split with random access; other pictures than `image`, such as masks, are never decoded."""
     import tensorflow_datasets as tfds
 
+    if not builder.info.splits[split].num_examples:
+        name = f"tfds:{builder.info.name}"
+        raise DataError(f"{name} in {builder.data_dir} has no images in its split {split}: prepare it again with some")
     features = builder.info.features
     pictures = {key for key in features if isinstance(features[key], tfds.features.Image)}
     untouched = pictures - {"image"} if decode_image else pictures | {"image"}
@@ -235,9 +238,11 @@ def _data_source(builder: Any, split: str, *, decode_image: bool) -> Any:
 
 
 def _is_labelled(builder: Any, split: str) -> bool:
-    """Tell a real test split from one whose labels are kept secret and stored as -1."""
+    """Tell a real test split from one that is empty, or whose labels are kept secret and stored as -1."""
+    if not builder.info.splits[split].num_examples:
+        return False
     records = _data_source(builder, split, decode_image=False)
-    return len(records) > 0 and int(records[0]["label"]) >= 0
+    return int(records[0]["label"]) >= 0
 
 
 def _remedy(name: str) -> str:

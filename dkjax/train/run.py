@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from dkjax.errors import DataError
 from dkjax.input.device_resident import DeviceResident
 from dkjax.input.order import StepOrder
 from dkjax.input.record_pool import RecordPool
@@ -27,6 +28,8 @@ from dkjax.train.profiling import Profiler, Profiling
 from dkjax.train.state import TrainState
 from dkjax.train.step import Metrics
 from dkjax.train.trained_model import Trained, save_trained
+
+_METRICS = "metrics.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +156,7 @@ class Training:
         last = max((self.history.last.step if self.history.last else 0, *(at["step"] for at in self.history.curve)))
         self._log = stack.enter_context(
             MetricsLog(
-                folder and folder / "metrics.jsonl",
+                folder and folder / _METRICS,
                 self.history.log_bytes,
                 events=folder and run.profiling.events(folder),
                 first_step=last + 1 if last else 0,
@@ -233,6 +236,10 @@ class Training:
 
     def _require_unchanged(self) -> None:
         """Let nothing be kept that was computed from files that changed since they were checked."""
+        folder = self._run.folder
+        if is_leader() and folder is not None and not (folder / _METRICS).exists():
+            # Orbax would create it again, with this checkpoint alone.
+            raise DataError(f"{folder} was removed while it was in use")
         if self._stage is not None:
             read = (self._stage.records, *self._stage.test_sets.values())
             files = [file for records in read if isinstance(records, RecordPool) for file in records.files]

@@ -291,6 +291,18 @@ def test_captured_keys_are_refused(run):
     assert bytes_of(jax.jit(lambda key: run(SCHEME, key, images))(one_key)) == expected
 
 
+def test_captured_by_an_outer_function_is_not_seen():
+    """What docs/protection.md says: of two jitted functions, the inner one is given an argument."""
+    image_keys, images = keys_of(13), images_of(13)
+    inner = jax.jit(lambda keys, images: encrypt(SCHEME, keys, images))
+    outer = jax.jit(lambda images: inner(image_keys, images))
+    encrypted = bytes_of(outer(images))
+    words = np.asarray(jax.random.key_data(image_keys)).ravel()
+    image_keys.delete()
+    assert bytes_of(outer(images)) == encrypted
+    assert all(str(word) in outer.lower(images).as_text() for word in words.tolist())
+
+
 def test_key_reuse_is_found():
     image_keys, images = keys_of(13), images_of(13)
     with jax.debug_key_reuse(True):

@@ -56,6 +56,8 @@ def test_threads_do_not_tell_it_at_length(caplog: pytest.LogCaptureFixture) -> N
 
     with quiet_about_full_disk():
         tell(ValueError(TENSORSTORE))
+        tell(FileNotFoundError(errno.ENOENT, "No such file or directory", "w/checkpoints/1"))
+        tell(ValueError('NOT_FOUND: Error writing "params" in OCDBT database'))
         tell(ValueError("something else"))
         logger.error("without an exception")
     tell(ValueError(TENSORSTORE))

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import json
 import os
 import subprocess
 import sys
@@ -141,6 +142,27 @@ def test_hidden_test_labels_mean_validation(prepare: Prepare) -> None:
     secret = [record | {"label": -1} for record in _records(2)]
     folder = prepare("tiny_secret", {"train": _records(4), "validation": _records(3), "test": secret})
     assert len(open_tfds("tiny_secret", folder)["test"]()) == 3
+
+
+def emptied(folder: Path, name: str, split: str) -> Path:
+    """Take all records from a split; TFDS itself does not write an empty one."""
+    (info,) = (folder / name).rglob("dataset_info.json")
+    tree = json.loads(info.read_text())
+    (one,) = (one for one in tree["splits"] if one["name"] == split)
+    one["shardLengths"], one["numBytes"] = ["0"], "0"
+    info.write_text(json.dumps(tree))
+    return folder
+
+
+def test_an_empty_split(prepare: Prepare) -> None:
+    two = {"train": _records(4), "test": _records(3)}
+    folder = emptied(prepare("tiny_empty", two | {"validation": _records(2)}), "tiny_empty", "test")
+    assert len(open_tfds("tiny_empty", folder)["test"]()) == 2
+    emptied(prepare("tiny_empty_test", two), "tiny_empty_test", "test")
+    assert set(open_tfds("tiny_empty_test", folder)) == {"train"}
+    emptied(prepare("tiny_empty_train", two), "tiny_empty_train", "train")
+    with pytest.raises(DataError, match=r"tiny_empty_train in .* has no images in its split train: prepare it again"):
+        open_tfds("tiny_empty_train", folder)["train"]()
 
 
 def test_no_test_split(prepare: Prepare) -> None:

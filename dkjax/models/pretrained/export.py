@@ -1,6 +1,7 @@
 """Trained parameters in the formats of other libraries, or with the whole computation as StableHLO."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import tempfile
@@ -11,6 +12,8 @@ from typing import IO, Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxlib.mlir import ir
+from jaxlib.mlir.dialects import stablehlo
 
 from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.formats.safetensors import write_safetensors
@@ -22,6 +25,9 @@ from dkjax.models.pretrained.torch_layout import to_torch
 from dkjax.models.vit import Model, Params
 
 Format = Literal["npz", "safetensors", "hf", "stablehlo"]
+_STABLEHLO = "1.17.0"
+"""The version of JAX 0.10.2, the oldest that dkjax runs with."""
+
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -65,6 +71,7 @@ def export_params(
         - Logits of the exported network are the model's: timm (test_timm_computes_the_same_from_an_export),
           transformers (test_transformers_computes_the_same_from_an_export, test_the_pipeline_of_transformers),
           StableHLO (test_stablehlo_gives_the_same_logits).
+        - StableHLO written under a newer JAX loads in JAX 0.10.2 (test_stablehlo_is_of_the_oldest_version).
         - A file appears whole or not at all (test_files_appear_whole_or_not_at_all).
         - The same parameters give the same bytes (test_same_parameters_give_the_same_bytes).
     """
@@ -152,10 +159,18 @@ def _write_folder(folder: Path, arrays: Arrays, configs: dict[str, dict[str, Any
 
 
 def _stablehlo(params: Params, model: Model, image_shape: tuple[int, int, int]) -> bytes:
-    """The network with its weights, for any number of images."""
+    """The network with its weights, for any number of images.
+
+    JAX writes what only versions of the last four weeks read, and has no setting for it.
+    """
     images = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("n"), *image_shape), jnp.float32)
     network = jax.jit(lambda images: model.apply(params, images))
-    return bytes(jax.export.export(network, platforms=("cpu", "cuda", "tpu"))(images).serialize())
+    exported = jax.export.export(network, platforms=("cpu", "cuda", "tpu"))(images)
+    with ir.Context() as context:
+        stablehlo.register_dialect(context)
+        module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
+        written = stablehlo.serialize_portable_artifact(module, _STABLEHLO)
+    return bytes(dataclasses.replace(exported, mlir_module_serialized=written).serialize())
 
 
 @contextlib.contextmanager

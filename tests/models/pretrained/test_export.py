@@ -112,6 +112,13 @@ def test_stablehlo_gives_the_same_logits(tmp_path, pool, dtype, reading):
         np.testing.assert_allclose(logits, model.apply(params, images), atol=tolerance, rtol=tolerance)
 
 
+def test_stablehlo_is_of_the_oldest_version(tmp_path):
+    model = small()
+    path = export_params(random_params(model, IMAGE), model, IMAGE, tmp_path / "a.stablehlo", to="stablehlo")
+    exported = jax.export.deserialize(bytearray(path.read_bytes()))
+    assert exported.mlir_module_serialized[4:22] == b"\rStableHLO_v1.17.0"
+
+
 @pytest.mark.parametrize("to", FORMATS)
 def test_same_parameters_give_the_same_bytes(tmp_path, to):
     model, params = MODELS["token"], random_params(MODELS["token"])
