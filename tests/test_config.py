@@ -273,6 +273,10 @@ def test_what_is_missing_is_named():
             ["arms.2.adapt_embedding=true", "arms.2.reading=sorted"],
             "adapt_embedding in arm 'shared_key': a sorted reading",
         ),
+        (
+            ["arms.2.adapt_embedding=true", "model.position_embedding=false"],
+            "adapt_embedding in arm 'shared_key': it takes the order of blocks into the position embedding",
+        ),
         (["arms.0.fixed_pixels=10%"], "plain images are not encrypted"),
         (["arms=[]"], "arms: expected at least 1 item"),
         (["arms.0.kind=federated"], "the arm 'plain' has the kind 'federated', which is not one of plain, disposable"),
@@ -511,6 +515,7 @@ OTHER_CHOICES = (
 FIXED_BY_THE_REST = {
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size
     ("model", "reading"),  # ... and an order of values
+    ("model", "position_embedding"),  # ... and an embedding that takes in an order of blocks
     *(("arms", 0, name) for name in ("scheme", "fixed_blocks", "fixed_pixels", "pixel_order", "adapt_embedding")),
     ("arms", 1, "adapt_embedding"),
     ("arms", 2, "reading"),

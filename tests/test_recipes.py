@@ -125,8 +125,14 @@ def write_weights(path: Path, config: SimulationConfig, channels: int) -> None:
 
 
 def some_of_each(arms: Sequence[ArmConfig]) -> list[ArmConfig]:
-    """The first arm of each kind, and the first adapted one: the others differ from these in numbers."""
-    return list({(arm.kind, arm.adapt_embedding): arm for arm in reversed(arms)}.values())[::-1]
+    """The first arm of each kind, the first adapted one and the first of each other scheme, order of values and reading.
+
+    The others differ from these in numbers.
+    """
+    of_kinds = {(arm.kind, arm.adapt_embedding): arm for arm in reversed(arms)}
+    of_schemes = {(arm.scheme, arm.pixel_order, arm.reading): arm for arm in reversed(arms) if arm.kind == "disposable"}
+    chosen = {arm.name for arm in (*of_kinds.values(), *of_schemes.values())}
+    return [arm for arm in arms if arm.name in chosen]
 
 
 def shrunk(config: SimulationConfig, source: str, folder: Path) -> list[str]:

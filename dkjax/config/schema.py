@@ -265,6 +265,7 @@ class ModelConfig(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
     reading: Literal["values", "sorted"] = "values"
+    position_embedding: bool = True
     pretrained: Annotated[Path, Field(strict=False)] | None = None
     pretrained_mean: tuple[float, ...] | None = None
     pretrained_std: tuple[PositiveFloat, ...] | None = None
@@ -550,6 +551,11 @@ class SimulationConfig(ExperimentConfig):
             if self.reading_of(arm) == "sorted":
                 raise ValueError(
                     f"adapt_embedding {where}: a sorted reading has no order that an embedding could adapt to"
+                )
+            if not self.model.position_embedding:
+                raise ValueError(
+                    f"adapt_embedding {where}: it takes the order of blocks into the position embedding, which "
+                    "model.position_embedding=false leaves out"
                 )
             if not _registered(scheme.name).adaptable or scheme.own.get("pixel_order") == "block":
                 raise ValueError(

@@ -39,8 +39,8 @@ def adapt_embedding(params: Params, block_permutation: jax.Array, pixel_permutat
         ones: they are as secret as the key.
 
     Raises:
-        ArgumentError: a permutation has the wrong shape or dtype for these parameters or, where its values are
-            known (not under `jit`), is no permutation.
+        ArgumentError: the parameters have no position embedding, or a permutation has the wrong shape or dtype for
+            them or, where its values are known (not under `jit`), is no permutation.
 
     Guarantees:
         - Same logits for an encrypted image as before for the plain one
@@ -49,6 +49,8 @@ def adapt_embedding(params: Params, block_permutation: jax.Array, pixel_permutat
           ones on plain images (test_training_adapted_is_training_plain).
         - Adapting by the inverse permutations gives the parameters back (test_inverse_restores_the_parameters).
     """
+    if "posembed_input" not in params["Transformer"]:
+        raise ArgumentError("params have no position embedding, which is what an order of blocks is taken in by")
     kernel = jnp.asarray(params["embedding"]["kernel"])
     positions = jnp.asarray(params["Transformer"]["posembed_input"]["pos_embedding"])
     class_tokens = int("cls" in params)

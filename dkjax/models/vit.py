@@ -75,6 +75,8 @@ class Model:
         layer_norm_epsilon: added to the variance in layer norms; 1e-6 for all but Hugging Face's conversions.
         reading: "values" embeds the values of a patch by their places; "sorted" sorts them first, so that the order in
             which an encryption left them makes no difference, and embeds the cosine transform of the sorted values.
+        position_embedding: whether a learned vector of its place is added to every token; without it, the order of the
+            patches makes no difference.
         dtype: what the matrix products compute in. Parameters, softmax, the statistics of the layer norms, and
             all that follows the encoder stay in float32.
         remat: whether a block's activations are computed again for the gradient instead of being kept: a third more
@@ -96,6 +98,7 @@ class Model:
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
     reading: Literal["values", "sorted"] = "values"
+    position_embedding: bool = True
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "mlp_dim", "heads", "patch_size", "num_classes"):
@@ -159,6 +162,8 @@ class Model:
             - The same on one device and on a batch cut over four (test_sharded_batch_gives_the_same_logits).
             - With `reading="sorted"`, the same to the bit for any orders of values inside patches
               (test_sorted_reading_does_not_see_the_order_inside_patches).
+            - With `position_embedding=False`, the same up to rounding for any order of patches
+              (test_without_position_embedding_the_order_of_patches_is_invisible).
             - One compilation for all batches of one shape (test_new_batches_do_not_recompile).
         """
         if dropout_key is not None:
@@ -291,7 +296,8 @@ class _Encoder(nn.Module):
     @nn.compact
     def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
         model = self.model
-        tokens = _PositionEmbedding(name="posembed_input")(tokens)
+        if model.position_embedding:
+            tokens = _PositionEmbedding(name="posembed_input")(tokens)
         if train and model.patch_dropout:
             tokens = _drop_patches(self.make_rng("dropout"), tokens, model)
         tokens = nn.Dropout(model.dropout, deterministic=not train)(tokens)
@@ -461,10 +467,10 @@ def _check_images(model: Model, params: Params, images: jax.Array) -> None:
     _check_image_shape(images.shape[1:], model.patch_size)
     m = model.patch_size
     tokens = height * width // m**2 + (model.pool == "token")
-    for path, expected in (
-        ("embedding/kernel", (m, m, channels, model.width)),
-        ("Transformer/posembed_input/pos_embedding", (1, tokens, model.width)),
-    ):
+    expected_shapes = {"embedding/kernel": (m, m, channels, model.width)}
+    if model.position_embedding:
+        expected_shapes["Transformer/posembed_input/pos_embedding"] = (1, tokens, model.width)
+    for path, expected in expected_shapes.items():
         leaf: Any = params
         for name in path.split("/"):
             leaf = leaf.get(name, {})

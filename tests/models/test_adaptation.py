@@ -125,6 +125,13 @@ def test_no_embedding_undoes_the_permutations_of_several_keys():
             adapt_embedding(params, *drawn)
 
 
+def test_an_order_of_blocks_needs_a_position_embedding():
+    _, params, _, blocks, pixels = make("token", 3)
+    transformer = {name: leaf for name, leaf in params["Transformer"].items() if name != "posembed_input"}
+    with pytest.raises(ArgumentError, match="params have no position embedding"):
+        adapt_embedding({**params, "Transformer": transformer}, blocks, pixels)
+
+
 @pytest.mark.parametrize("wrong", ["blocks", "pixels"])
 def test_another_key_does_not_fit(wrong):
     model, params, images, blocks, pixels = make("token", 3)

@@ -180,6 +180,27 @@ def test_without_positions_the_order_of_blocks_is_invisible():
     np.testing.assert_allclose(apply(model, params, blocks_turned), apply(model, params, images), atol=1e-5)
 
 
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_without_position_embedding_the_order_of_patches_is_invisible(pool):
+    model, params, images = make(pool=pool)
+    without = dataclasses.replace(model, position_embedding=False)
+    transformer = {name: leaf for name, leaf in params["Transformer"].items() if name != "posembed_input"}
+    bare = {**params, "Transformer": transformer}
+    assert jax.tree.structure(jax.eval_shape(lambda key: without.init(key, SHAPE), jax.random.key(0))) == (
+        jax.tree.structure(bare)
+    )
+    logits = apply(without, bare, images)
+    image_keys = jax.random.split(jax.random.key(3, impl="threefry2x32"), len(images))
+    scrambled = encrypt(schemes.disposable(4, fixed_pixels=48), image_keys, images)
+    assert (np.asarray(scrambled) != images).mean() > 0.5
+    np.testing.assert_allclose(apply(without, bare, scrambled), logits, atol=1e-5)
+    # With positions it is seen, and zeros in their place compute the same as none.
+    assert np.abs(apply(model, params, scrambled) - apply(model, params, images)).max() > 1e-2
+    positions = params["Transformer"]["posembed_input"]["pos_embedding"]
+    zeros = {**bare, "Transformer": {**transformer, "posembed_input": {"pos_embedding": np.zeros_like(positions)}}}
+    np.testing.assert_allclose(apply(model, zeros, images), logits, atol=1e-5)
+
+
 def shuffled_inside_patches(images):
     n, height, width, channels = images.shape
     patches = images.reshape(n, height // 4, 4, width // 4, 4, channels).transpose(0, 1, 3, 2, 4, 5)

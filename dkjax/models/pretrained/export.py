@@ -17,7 +17,7 @@ from jaxlib.mlir.dialects import stablehlo
 
 from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.formats.safetensors import write_safetensors
-from dkjax.models.pretrained.checkpoint import Arrays
+from dkjax.models.pretrained.checkpoint import POSITIONS, Arrays
 from dkjax.models.pretrained.google import flat_arrays
 from dkjax.models.pretrained.hugging_face import hugging_face_configs, hugging_face_state
 from dkjax.models.pretrained.timm import ARGUMENTS, TIMM, timm_arguments
@@ -138,6 +138,9 @@ def _flat(params: Params, model: Model, image_shape: tuple[int, int, int]) -> Ar
         ours, theirs = shapes.get(name), arrays[name].shape if name in arrays else None
         if ours != theirs:
             raise ArgumentError(f"params are not of this model: {name} has shape {theirs}, expected {ours}")
+    if not model.position_embedding:  # others add one always: zeros change nothing
+        tokens = image_shape[0] * image_shape[1] // model.patch_size**2 + (model.pool == "token")
+        return {name: arrays[name] for name in shapes} | {POSITIONS: np.zeros((1, tokens, model.width), np.float32)}
     return {name: arrays[name] for name in shapes}
 
 

@@ -80,6 +80,12 @@ def fit_positions(
     """Bring the position embedding to the images' grid of patches, and the class token to what the model wants."""
     arrays = dict(arrays)
     to_grid = (image_shape[0] // model.patch_size, image_shape[1] // model.patch_size)
+    if not model.position_embedding:
+        if arrays.pop(POSITIONS, None) is not None:
+            report = report.adding(unexpected=POSITIONS)
+        if model.pool == "mean" and arrays.pop(CLASS_TOKEN, None) is not None:
+            report = report.adding(unexpected=CLASS_TOKEN)
+        return arrays, report
     if sincos:
         arrays[POSITIONS] = sincos_position_embedding(to_grid, model.width)
         report = report.adding(notes="the position embedding is the fixed one of sines and cosines, computed anew")

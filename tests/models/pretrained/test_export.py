@@ -55,6 +55,28 @@ def test_export_and_load_is_the_identity(tmp_path, to, kind, image_shape):
         assert describe(path).model() == model
 
 
+@pytest.mark.parametrize(("to", "pool"), [("npz", "token"), ("npz", "mean"), ("safetensors", "token"), ("hf", "token")])
+def test_without_positions_others_get_zeros(tmp_path, to, pool):
+    with_positions, model = small(pool=pool), small(pool=pool, position_embedding=False)
+    params = random_params(model, IMAGE)
+    path = export_params(params, model, IMAGE, tmp_path / "a", to=to)
+    loaded, report = load_pretrained(path, model, IMAGE, keep_head=True)
+    assert_same(loaded, params)
+    assert report.unexpected == ("Transformer/posembed_input/pos_embedding",)
+    theirs, _ = load_pretrained(path, with_positions, IMAGE, keep_head=True)
+    assert not theirs["Transformer"]["posembed_input"]["pos_embedding"].any()
+    images = random_images(IMAGE)
+    np.testing.assert_allclose(with_positions.apply(theirs, images), model.apply(params, images), atol=1e-5)
+
+
+def test_a_class_token_is_dropped_with_the_positions(tmp_path):
+    params, pooled = random_params(small(), IMAGE), small(pool="mean", position_embedding=False)
+    path = export_params(params, small(), IMAGE, tmp_path / "a.npz", to="npz")
+    loaded, report = load_pretrained(path, pooled, IMAGE, keep_head=True)
+    assert set(report.unexpected) == {"cls", "Transformer/posembed_input/pos_embedding"}
+    assert jax.tree.structure(loaded) == jax.tree.structure(random_params(pooled, IMAGE))
+
+
 def test_npz_has_the_published_names(tmp_path):
     model = MODELS["token"]
     params = random_params(model)
