@@ -125,7 +125,7 @@ def write_weights(path: Path, config: SimulationConfig, channels: int) -> None:
 
 
 def some_of_each(arms: Sequence[ArmConfig]) -> list[ArmConfig]:
-    """The first arm of each kind, the first adapted one and the first of each other scheme, order of values and reading.
+    """The first arm of each kind, the first adapted, and the first of each other scheme, order of values and reading.
 
     The others differ from these in numbers.
     """

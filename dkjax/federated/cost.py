@@ -90,7 +90,8 @@ def estimate(case: Case) -> list[Line]:
         ConfigError: the rank is above the width, or the patches do not tile the image.
 
     Guarantees:
-        - bytes are those that a simulation counts, within 1 % (`test_cost.py::test_bytes_are_those_of_a_simulation`).
+        - bytes are those that a simulation counts, within 1 %
+          (`test_federated_training.py::test_bytes_are_those_of_the_calculator`).
     """
     lora.check_rank(case.lora_rank, case.model.width)
     key = jax.eval_shape(lambda: jax.random.key(0))

@@ -467,7 +467,7 @@ def _check_images(model: Model, params: Params, images: jax.Array) -> None:
     _check_image_shape(images.shape[1:], model.patch_size)
     m = model.patch_size
     tokens = height * width // m**2 + (model.pool == "token")
-    expected_shapes = {"embedding/kernel": (m, m, channels, model.width)}
+    expected_shapes: dict[str, tuple[int, ...]] = {"embedding/kernel": (m, m, channels, model.width)}
     if model.position_embedding:
         expected_shapes["Transformer/posembed_input/pos_embedding"] = (1, tokens, model.width)
     for path, expected in expected_shapes.items():

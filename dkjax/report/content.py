@@ -208,6 +208,8 @@ def _tradeoff(arms: list[dict[str, Any]], settings: Mapping[str, Any]) -> list[t
         of_setting = {arm["name"]: settings[arm["name"]]} if arm["name"] in settings else {}
         most = _most(of_setting, alone=True)
         leaked = 1.0 if arm["scheme"] is None else None if most is None else most[3]["mean"]
+        if arm.get("federation") is not None:
+            continue  # no image is sent, and what updates give away is not measured
         if reached is not None and leaked is not None and settings:
             points.append((number, arm["name"], leaked, reached["mean"]))
     return points

@@ -16,6 +16,8 @@ from dkjax.errors import NonFiniteLossError, StoppedError
 from dkjax.experiment import simulation
 from dkjax.experiment.federated_training import check_federated, number_of_rounds
 from dkjax.experiment.simulation import simulate
+from dkjax.federated.cost import Case, estimate
+from dkjax.models.vit import vit
 from dkjax.report.figures import draw
 from dkjax.report.table import rows
 from dkjax.train import metrics
@@ -73,6 +75,28 @@ def test_results(whole: tuple[dict[str, Any], Path]) -> None:
     plain = results["arms"][0]
     assert plain["federation"] is None
     assert plain["client_bytes"] == {f"client-{i}": {"up": 16 * 260, "down": 0} for i in (1, 2, 3)}
+
+
+def test_bytes_are_those_of_the_calculator(whole: tuple[dict[str, Any], Path]) -> None:
+    model = vit("mu", patch_size=8, num_classes=10, width=16, heads=2, mlp_dim=16)
+    case = Case(
+        model=model,
+        image_shape=(16, 16, 1),
+        images=48,
+        clients=3,
+        rounds=ROUNDS,
+        clients_per_round=2,
+        local_epochs=1,
+        epochs=2,
+        batch_size=8,
+        lora_rank=4,
+    )
+    computed = {line.name: line for line in estimate(case)}
+    measured = {arm["name"]: arm for arm in whole[0]["arms"]}
+    pairs = {"one upload, raw": "plain", "fedavg float32": "fedavg", "fedavg_lora": "fedavg_lora"}
+    for way, arm in pairs.items():
+        assert 3 * computed[way].up_bytes == pytest.approx(measured[arm]["upload_bytes"], rel=0.01)
+        assert 3 * computed[way].down_bytes == pytest.approx(measured[arm]["download_bytes"], rel=0.01)
 
 
 def test_the_table_has_downloads(whole: tuple[dict[str, Any], Path]) -> None:

@@ -27,8 +27,7 @@ CASE = Case(
 LINES = {line.name: line for line in estimate(CASE)}
 
 
-def test_bytes_are_those_of_a_simulation() -> None:
-    """A simulation counts the arrays that it encodes, and its uploads (`test_federated_training.py::test_results`)."""
+def test_bytes_are_those_of_the_arrays() -> None:
     params = CASE.model.init(jax.random.key(0), CASE.image_shape)
     trained = adapters(params, 4, jax.random.key(1))
     taken = 6 * 2 / 3
