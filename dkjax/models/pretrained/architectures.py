@@ -35,6 +35,7 @@ _ARCHITECTURES: tuple[tuple[str, int, int, Literal["tanh", "exact"]], ...] = (
     (r"vit_base_patch\d+_plus_(clip_)?\d+", 896, 14, "exact"),
     (r"(vit|deit3)_huge_patch\d+_.+", 1280, 16, "exact"),
     (r"vit_giant_patch\d+_(gap_)?224", 1408, 16, "exact"),
+    ("vit_giant_patch14_dinov2", 1536, 24, "exact"),  # refused for its MLP
     (r"vit_gigantic_patch\d+_.+", 1664, 16, "exact"),
     (r"(vit|deit|flexivit)_tiny(_.+)?", 192, 3, "exact"),
     (r"(vit|deit|deit3|flexivit)_small(_.+)?", 384, 6, "exact"),

@@ -37,12 +37,15 @@ def made(timm, name):
 
     patch = re.search(r"patch(\d+)", name)
     size = {"img_size": 4 * int(patch[1])} if patch else {}
-    for options in ({"depth": 1} | size, {"depth": 1}, size, {}):
+    # One block alone, whatever the network: the largest would not fit into memory.
+    for options in (size, {**size, "num_kv_heads": [4]}, {}):
         try:
-            network = timm.create_model(name, num_classes=NUM_CLASSES, **options).eval()
+            network = timm.create_model(name, num_classes=NUM_CLASSES, depth=1, **options).eval()
             break
         except (TypeError, AssertionError):
             continue
+    else:
+        raise AssertionError(f"{name} cannot be cut to one block")
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -83,7 +86,6 @@ def test_every_vit_of_timm_is_right_or_refused(tmp_path, timm):
             if kind == "named":
                 (folder / "config.json").write_text(json.dumps({"architecture": name}))
             came[kind][name] = outcome(folder, images, theirs)
-            print(kind, name, came[kind][name], flush=True)
     for kind, outcomes in came.items():
         loaded = {name: difference for name, difference in outcomes.items() if isinstance(difference, float)}
         print(kind, len(outcomes), "ViTs,", len(loaded), "read, largest difference", max(loaded.values()))
