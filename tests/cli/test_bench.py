@@ -53,7 +53,7 @@ def test_encryption_is_compared(ran: dict) -> None:
         assert word in text
     assert "time grows as batch^" in text
     row = next(line for line in text.splitlines() if line.startswith(" copy, device"))
-    assert row.split()[4] == "100%"
+    assert row.split()[5] == "100%"
 
 
 def test_step_is_compared(ran: dict) -> None:

@@ -140,16 +140,16 @@ def test_bad_input_is_one_line(name: str, as_json: bool, config: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "exit_code", "text"),
     [
-        (None, 2, "there is no configuration other.toml; dkjax recipes lists those that come along"),
-        ("[data\n", 2, "other.toml is not TOML"),
-        (b"\xff\xfe", 2, "other.toml is not TOML"),
+        (None, 2, "there is no configuration mine.toml; dkjax recipes lists those that come along"),
+        ("[data\n", 2, "mine.toml is not TOML"),
+        (b"\xff\xfe", 2, "mine.toml is not TOML"),
         ("", 2, "data is missing; arms is missing"),
     ],
 )
 def test_bad_configuration_files(content: Any, exit_code: int, text: str, config: Path) -> None:
     if content is not None:
-        Path("other.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    result = CliRunner().invoke(app, ["simulate", "other.toml"])
+        Path("mine.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    result = CliRunner().invoke(app, ["simulate", "mine.toml"])
     assert (result.exit_code, result.stdout) == (exit_code, "")
     assert len(result.stderr.splitlines()) == 1
     assert text in result.stderr

@@ -42,25 +42,25 @@ def caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_compiled_programs_are_kept(caches: Path) -> None:
-    assert prepare_training(None, 1, None)
+    assert prepare_training(None, 1, None, None)
     expected = caches / "dkjax" / f"compiled-{machine.cpu_kind()}"
     assert jax.config.jax_compilation_cache_dir == str(expected)
 
 
 def test_jax_settings_of_the_cache_win(caches: Path) -> None:
     jax.config.update("jax_compilation_cache_dir", "elsewhere")
-    prepare_training(None, 1, None)
+    prepare_training(None, 1, None, None)
     assert jax.config.jax_compilation_cache_dir == "elsewhere"
     jax.config.update("jax_compilation_cache_dir", None)
     jax.config.update("jax_enable_compilation_cache", False)
-    prepare_training(None, 1, None)
+    prepare_training(None, 1, None, None)
     assert jax.config.jax_compilation_cache_dir is None
 
 
 def test_who_joins(monkeypatch: pytest.MonkeyPatch) -> None:
     places: list[Place] = []
     monkeypatch.setattr("dkjax.runtime.join.join", lambda place, *_: places.append(place) or False)
-    assert prepare_training("a:1", 3, 2)
+    assert prepare_training("a:1", 3, 2, None)
     assert places == [Place("a:1", 3, 2)]
 
 
@@ -69,7 +69,7 @@ def test_a_process_that_is_not_the_leader_prints_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr("dkjax.runtime.processes.is_leader", lambda: False)
     given: list[bool] = []
     monkeypatch.setattr(training, "_give_stdout_to_results", lambda: given.append(True))
-    assert not prepare_training(None, None, None)
+    assert not prepare_training(None, None, None, None)
     assert given == [True]
 
 

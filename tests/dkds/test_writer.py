@@ -302,7 +302,7 @@ def test_the_plan_is_for_its_owner_alone(tmp_path):
     write(tmp_path / "a.dkds", shards=1)
     plan = tmp_path / "a.dkds" / ".plan.json"
     assert plan.stat().st_mode & 0o077 == 0
-    assert json.loads(plan.read_text()).keys() == {"seed", "request"}
+    assert json.loads(plan.read_text()).keys() == {"seed", "request", "checksum"}
 
 
 def test_a_client_without_a_name_gets_one(tmp_path):

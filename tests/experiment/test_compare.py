@@ -104,8 +104,8 @@ def test_bad_input(arms: list, changes: dict, error: type[Exception], message: s
 
 
 def test_arms_that_cannot_be() -> None:
-    with pytest.raises(ConfigError, match="there is no kind of arm 'fedavg'; known are plain"):
-        arm(SCHEME, "fedavg")
+    with pytest.raises(ConfigError, match="there is no kind of arm 'swarm'; known are plain"):
+        arm(SCHEME, "swarm")
     with pytest.raises(ConfigError, match="cannot be adapted"):
         arm(SCHEME, adapt_embedding=True)
     with pytest.raises(ArgumentError, match="does not encrypt"):

@@ -17,6 +17,7 @@ from dkjax.errors import ConfigError, DataError, MissingPackageError
 from dkjax.report import write_report
 from dkjax.report.scores import wilson
 from dkjax.runtime.files import read_json, write_json
+from dkjax.runtime.install import how_to_install
 
 
 class Tables(HTMLParser):
@@ -236,5 +237,5 @@ def test_damaged_pictures(run: Path) -> None:
 @pytest.mark.parametrize(("package", "words"), [("jinja2", "Jinja2"), ("matplotlib.figure", "Matplotlib")])
 def test_without_a_package(run: Path, package: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingPackageError, match=f'a report needs {words}: pip install "dkjax\\[report\\]"'):
+    with pytest.raises(MissingPackageError, match=f"a report needs {words}: {re.escape(how_to_install('report'))}"):
         write_report(run)

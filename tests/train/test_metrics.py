@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from dkjax.errors import MissingPackageError
+from dkjax.runtime.install import how_to_install
 from dkjax.train.metrics import MEASURED, MetricsLog, Progress
 
 PROGRESS = Progress(
@@ -96,5 +98,5 @@ def test_processes_that_write_nothing(tmp_path: Path) -> None:
 
 def test_events_need_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(MissingPackageError, match=r'pip install "dkjax\[tensorboard\]"'):
+    with pytest.raises(MissingPackageError, match=re.escape(how_to_install("tensorboard"))):
         MetricsLog(tmp_path / "metrics.jsonl", events=tmp_path / "events")

@@ -1,5 +1,6 @@
 """ViTs in ONNX files, found by what their graphs compute."""
 
+import re
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dkjax.errors import DataError, MissingPackageError
 from dkjax.models.pretrained import describe, load_pretrained
+from dkjax.runtime.install import how_to_install
 
 MODEL = small(gelu="exact")
 PARAMS = random_params(MODEL)
@@ -156,5 +158,5 @@ def test_half_precision_is_read(tmp_path):
 def test_without_the_package(tmp_path, monkeypatch):
     (tmp_path / "a.onnx").write_bytes(onnx_bytes(PARAMS, MODEL))
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'dkjax\[onnx\]'"):
+    with pytest.raises(MissingPackageError, match=re.escape(how_to_install("onnx"))):
         load_pretrained(tmp_path / "a.onnx", MODEL, SQUARE)
