@@ -63,7 +63,8 @@ def unsaid(path: Path, arrays: Mapping[str, np.ndarray], *, asked: str | None, b
         beside: the name in the `config.json` beside the weights, if any; one that is not known counts as none.
 
     Returns:
-        Both; `heads` is None at a width that is nobody's, where the user's model has to say it.
+        Both. At a width that none of timm's has there is one head for 64 values, and `heads` is None where 64 does not
+        divide it: the user's model has to say it.
 
     Raises:
         ConfigError: `asked` is not known.
@@ -94,4 +95,5 @@ def unsaid(path: Path, arrays: Mapping[str, np.ndarray], *, asked: str | None, b
             'pretrained_architecture (in Python, architecture) to its name in timm, such as "vit_huge_patch14_224", or '
             "keep the config.json of its folder beside it"
         )
-    return Unsaid(None, "exact")
+    # A width that is nobody's: one head for 64 values is what all have who say nothing, where 64 divides it.
+    return Unsaid(None if width % 64 else width // 64, "exact")
