@@ -46,6 +46,7 @@ class Graph:
         path: the file.
         steps: in order of computation.
         weights: shapes of the stored arrays that are weights rather than shapes and single numbers, by name.
+        unread: values that a vector was added to, or that it scaled, and that are no part of a step.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,6 +60,7 @@ class Graph:
             for name, tensor in self._initializers.items()
             if tensor.dims and tensor.data_type in _FLOATING
         }
+        self.unread: set[str] = set()
         self.steps = self._find_steps()
 
     def constant(self, name: str) -> np.ndarray | None:
@@ -176,6 +178,7 @@ class Graph:
             vector = self._floats(other)
             if vector is None or vector.ndim != 1 or not vector.size:
                 continue
+            value = self._without_identities(value)
             before = steps.get(value)
             if before is not None and before.kind == "linear" and len(vector) == before.arrays["kernel"].shape[1]:
                 if node.op_type == "Add" and "scale" not in before.arrays:
@@ -187,8 +190,20 @@ class Graph:
                 del steps[value]
                 return Step("linear", before.input, node.output[0], arrays)
             if node.op_type == "Add" and (norm := self._norm_before(value, vector)) is not None:
+                self.unread.discard(value)
                 return Step("norm", norm[0], node.output[0], *norm[1:])
+            if vector.size > 1:
+                self.unread.add(node.output[0])
         return None
+
+    def _without_identities(self, value: str) -> str:
+        """Go back past nodes that do nothing, such as a dropout leaves where nothing is optimised."""
+        for _ in self._nodes:
+            node = self._producers.get(value)
+            if node is None or node.op_type != "Identity":
+                break
+            value = node.input[0]
+        return value
 
     def _norm_before(self, value: str, bias: np.ndarray) -> tuple[str, dict[str, np.ndarray], float] | None:
         """Input, arrays and epsilon of a layer norm of which `value` is all but the bias: `x / root * vector`."""

@@ -84,7 +84,9 @@ def _read(graph: Graph) -> Checkpoint:
         last = steps[1]
         arrays |= {f"{HEAD}/{name}": array for name, array in last.arrays.items()}
     arrays |= _tokens(graph, first_norm.input, embedding)
-    used, _ = graph.upstream(last.output, graph.weights)
+    used, nodes = graph.upstream(last.output, graph.weights)
+    if odd := sorted(node.op_type for node in nodes if node.output[0] in graph.unread):
+        raise DataError(f"{path} is no plain ViT: {odd[0]} by a vector, where no layer of a ViT has one")
     heads = {number for block in blocks for number in _heads(graph, block[1])}
     scaled = any("scale" in step.arrays for block in blocks for step in block if step.kind == "linear")
     epsilon = max(float(step.detail or 0) for block in blocks for step in block if step.kind == "norm")

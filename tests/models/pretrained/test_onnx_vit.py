@@ -63,6 +63,25 @@ def test_layer_scale_is_folded(tmp_path, style):
     assert report.folded == ("LayerScale",)
 
 
+def test_layer_scale_after_a_dropout_is_folded(tmp_path):
+    """An export without optimisation has an Identity where the dropout was."""
+
+    def dropouts(write, x):
+        for place, node in list(enumerate(write.nodes))[::-1]:
+            if node.op_type == "Mul" and "gamma" in node.input[1]:
+                write.nodes.insert(place, helper.make_node("Identity", [node.input[0]], [f"dropout_{place}"]))
+                node.input[0] = f"dropout_{place}"
+        return x
+
+    gammas = {(layer, branch): np.full(24, 3 + branch, np.float32) for layer in range(2) for branch in (1, 2)}
+    both = []
+    for name, edit in (("a", None), ("b", dropouts)):
+        (tmp_path / name).write_bytes(onnx_bytes(PARAMS, MODEL, gammas=gammas, edit=edit))
+        both.append(load_pretrained(tmp_path / name, MODEL, SQUARE, keep_head=True)[0])
+    assert_same(*both)
+    assert np.abs(flat(both[0])["Transformer/encoderblock_0/MlpBlock_3/Dense_1/bias"]).max() > 1
+
+
 def test_what_follows_is_not_used(tmp_path):
     def decoder(write, x):
         kernel = write.store("decoder.weight", np.ones((5, 2), np.float32))
@@ -113,6 +132,15 @@ def _normalised_before(write, x):
     return x
 
 
+def _scaled_by_a_vector(write, x):
+    """A factor before the second norm, where a ViT has none."""
+    norm = [node for node in write.nodes if node.op_type == "LayerNormalization"][1]
+    factor = write.store("odd", np.arange(24, dtype=np.float32))
+    write.nodes.insert(write.nodes.index(norm), helper.make_node("Mul", [norm.input[0], factor], ["scaled"]))
+    norm.input[0] = "scaled"
+    return x
+
+
 def _circle(write, x):
     write.nodes[0].input[1] = "circle"
     write.nodes.append(helper.make_node("Identity", ["circle"], ["circle"]))
@@ -127,6 +155,7 @@ def _circle(write, x):
         (_without("LayerNormalization"), "0 encoder blocks comes linear"),
         (_without("Conv"), "does not begin with a convolution"),
         (_normalised_before, "computes Sub before its patch embedding"),
+        (_scaled_by_a_vector, "Mul by a vector, where no layer of a ViT has one"),
         (_circle, "damaged, or no plain ViT"),
     ],
 )
