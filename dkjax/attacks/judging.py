@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dkjax.attacks.blocks import to_blocks
 from dkjax.attacks.protocol import Reconstruction
 from dkjax.attacks.ssim import WINDOW, best_turned, ssim
 from dkjax.attacks.statistics import Score, estimate, mean_image, permuted_values
 from dkjax.attacks.symmetry import symmetries
+from dkjax.cipher.array_blocks import to_blocks
 from dkjax.errors import DkjaxError
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.protocol import Knowledge, Reconstruction
 from dkjax.attacks.template import match_columns
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 from dkjax.errors import ArgumentError
 
 _DIGIT = 256

@@ -7,8 +7,8 @@ value that a position shows most often is.
 
 import numpy as np
 
-from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.protocol import Knowledge, Reconstruction
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 
 
 class ManyRounds:

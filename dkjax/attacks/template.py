@@ -9,8 +9,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.protocol import Knowledge, Reconstruction
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 
 
 class Template:

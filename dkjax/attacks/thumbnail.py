@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.jigsaw.grid import place_pixels
 from dkjax.attacks.protocol import Knowledge, Reconstruction
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 
 
 class Thumbnail:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.cases import Case
 from dkjax.attacks.jigsaw import FEWEST_BLOCKS, Puzzle
 from dkjax.attacks.judging import (
@@ -26,6 +25,7 @@ from dkjax.attacks.ssim import WINDOW, best_turned
 from dkjax.attacks.statistics import Score, estimate, permuted_values
 from dkjax.attacks.template import Template
 from dkjax.attacks.thumbnail import Thumbnail
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 
 _ROUNDS = (2, 8)
 _CAMERA_NOISE = 2.0

@@ -120,8 +120,7 @@ def dirichlet(labels: np.ndarray, num_clients: int, alpha: float, seed: int, min
         A smaller alpha is more skewed (`tests/sources/test_partition.py::test_smaller_alpha_is_more_skewed`).
     """
     labels = _checked(labels, num_clients)
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ArgumentError(f"alpha must be above 0 and finite, got {alpha}")
+    _check_alpha(alpha)
     random = generator("dkjax.data.partition.dirichlet", seed)
 
     def draw() -> list[np.ndarray]:
@@ -132,9 +131,7 @@ def dirichlet(labels: np.ndarray, num_clients: int, alpha: float, seed: int, min
                 owner[piece] = client
         return [np.flatnonzero(owner == client) for client in range(num_clients)]
 
-    parts = _first_large_enough(draw, min_partition_size)
-    remedy = f"use an alpha larger than {alpha:g}, fewer clients, or another seed"
-    return _at_least(min_partition_size, _finished(parts, remedy), remedy)
+    return _large_enough(draw, alpha, min_partition_size)
 
 
 def quantity(labels: np.ndarray, num_clients: int, alpha: float, seed: int, min_partition_size: int = 1) -> Parts:
@@ -160,13 +157,10 @@ def quantity(labels: np.ndarray, num_clients: int, alpha: float, seed: int, min_
     Source: Li et al., "Federated Learning on Non-IID Data Silos", arXiv 2102.02079, section IV-D.
     """
     labels = _checked(labels, num_clients)
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ArgumentError(f"alpha must be above 0 and finite, got {alpha}")
+    _check_alpha(alpha)
     random = generator("dkjax.data.partition.quantity", seed)
     order = random.permutation(len(labels))
-    parts = _first_large_enough(lambda: _in_shares(order, num_clients, alpha, random), min_partition_size)
-    remedy = f"use an alpha larger than {alpha:g}, fewer clients, or another seed"
-    return _at_least(min_partition_size, _finished(parts, remedy), remedy)
+    return _large_enough(lambda: _in_shares(order, num_clients, alpha, random), alpha, min_partition_size)
 
 
 def pathological(labels: np.ndarray, num_clients: int, num_classes_per_partition: int, seed: int) -> Parts:
@@ -271,12 +265,19 @@ def _in_shares(
     return np.split(records, ends)
 
 
-def _first_large_enough(draw: Callable[[], list[np.ndarray]], fewest: int) -> list[np.ndarray]:
+def _check_alpha(alpha: float) -> None:
+    if not (np.isfinite(alpha) and alpha > 0):
+        raise ArgumentError(f"alpha must be above 0 and finite, got {alpha}")
+
+
+def _large_enough(draw: Callable[[], list[np.ndarray]], alpha: float, fewest: int) -> Parts:
+    """Return the first of some draws from Dirichlet(alpha) in which every client has enough records, or refuse."""
     for _ in range(_ATTEMPTS):
         parts = draw()
         if min(part.size for part in parts) >= fewest:
             break
-    return parts
+    remedy = f"use an alpha larger than {alpha:g}, fewer clients, or another seed"
+    return _at_least(fewest, _finished(parts, remedy), remedy)
 
 
 def _at_least(fewest: int, parts: Parts, remedy: str = "use fewer clients or more data") -> Parts:

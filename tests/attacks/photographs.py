@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from attacked_photographs import EVERYDAY, HARDER, load
 
-from dkjax.attacks.blocks import from_blocks, to_blocks
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 
 __all__ = ["FILES", "further_files", "load", "own_orders"]
 

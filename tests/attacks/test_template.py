@@ -5,10 +5,10 @@ from encrypting import sent
 from photographs import FILES, load
 
 from dkjax import schemes
-from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.protocol import Knowledge
 from dkjax.attacks.ssim import ssim
 from dkjax.attacks.template import Template
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 
 SIZE, BLOCK, CHANGED = 112, 16, 24
 

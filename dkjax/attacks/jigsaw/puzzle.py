@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
-from dkjax.attacks.blocks import from_blocks, to_blocks
 from dkjax.attacks.jigsaw.anchors import name_channels, symmetry_of_layout, turn_solution, turn_to_fixed
 from dkjax.attacks.jigsaw.assemble import assemble, settle
 from dkjax.attacks.jigsaw.borders import borders_of
 from dkjax.attacks.jigsaw.channels import channel_of_positions, pixels_of_positions
 from dkjax.attacks.jigsaw.grid import place_pixels
 from dkjax.attacks.protocol import Knowledge, Reconstruction
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 from dkjax.errors import ArgumentError
 
 FEWEST_BLOCKS = 9

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dkjax.cipher.array_blocks import from_blocks, to_blocks
 from dkjax.dkds import Manifest, layout
 from dkjax.dkds.convert.container import Container, unreadable
 from dkjax.dkds.convert.stream import Chunk, RecordStream, rows_at_a_time
@@ -70,9 +70,9 @@ class PackedContainer(Container):
 
 
 def _packed(chunk: Chunk, manifest: Manifest) -> bytes:
-    values = _blocks(chunk.image, manifest.scheme.block_size)
+    values = to_blocks(chunk.image, manifest.scheme.block_size)
     differences = values.copy()
-    differences[:, 1:] -= values[:, :-1]
+    differences[..., 1:] -= values[..., :-1]
     columns = (chunk.label.astype("<i4"), chunk.id, differences)
     data = zlib.compress(b"".join(column.tobytes() for column in columns), _LEVEL)
     return _HEADER.pack(len(chunk.label), len(data)) + data
@@ -101,18 +101,10 @@ def _unpacked(count: int, data: bytes, manifest: Manifest) -> Chunk:
     label, ids, differences = np.split(
         np.frombuffer(found, np.uint8), np.cumsum([_LABEL_BYTES * count, layout.ID_BYTES * count])
     )
-    block_size, (height, width, channels) = manifest.scheme.block_size, manifest.image_shape
-    values = np.cumsum(differences.reshape(-1, block_size**2 * channels), axis=1, dtype=np.uint8)
-    grid = values.reshape(count, height // block_size, width // block_size, block_size, block_size, channels)
-    image = grid.transpose(0, 1, 3, 2, 4, 5).reshape(count, height, width, channels)
+    block_size, channels = manifest.scheme.block_size, manifest.image_shape[2]
+    values = np.cumsum(differences.reshape(count, -1, block_size**2 * channels), axis=2, dtype=np.uint8)
+    image = from_blocks(values, manifest.image_shape, block_size)
     return Chunk(image, label.view("<i4").astype(np.int32), ids.reshape(count, layout.ID_BYTES))
-
-
-def _blocks(image: NDArray[np.uint8], block_size: int) -> NDArray[np.uint8]:
-    """Cut images [n, H, W, C] into the values of their blocks [n N, M M C], in row, column, channel order."""
-    n, height, width, channels = image.shape
-    grid = image.reshape(n, height // block_size, block_size, width // block_size, block_size, channels)
-    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(-1, block_size**2 * channels)
 
 
 def _bytes_of(count: int, manifest: Manifest) -> int:
