@@ -35,18 +35,6 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def timm():
-    import torch
-
-    torch.set_num_threads(2)
-    import_torchvision()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import timm
-    return timm
-
-
-@pytest.fixture(scope="module")
 def transformers():
     os.environ["HF_HUB_OFFLINE"] = "1"
     import_torchvision()

@@ -2,11 +2,9 @@
 
 import json
 import re
-import warnings
 
 import numpy as np
 import pytest
-from with_torchvision import import_torchvision
 
 from dkjax.errors import ConfigError, DataError
 from dkjax.models.pretrained import describe, load_pretrained
@@ -17,18 +15,6 @@ pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 MODULES = ("vision_transformer", "deit", "eva", "beit", "vision_transformer_hybrid", "vision_transformer_relpos")
 NUM_CLASSES = 7
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(scope="module")
-def timm():
-    import torch
-
-    torch.set_num_threads(2)
-    import_torchvision()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import timm
-    return timm
 
 
 def made(timm, name):
