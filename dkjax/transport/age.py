@@ -19,19 +19,25 @@ from dkjax.transport.packages import needed
 _VERSION = b"age-encryption.org/v1"
 _CHUNK = 64 << 10
 _TAG = 16
+_SEED = 32
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
-def seal(plain: bytes | memoryview, recipients: Sequence[str], into: bytearray | None = None) -> memoryview:
+def seal(
+    plain: bytes | memoryview, recipients: Sequence[str], into: bytearray | None = None, *, seed: bytes | None = None
+) -> memoryview:
     """Encrypt to recipients, any one of whom can open it.
 
     Args:
         plain: the bytes.
         recipients: public keys as age writes them, `age1...`; at least one.
         into: memory of at least `sealed_length`, to be used again; new memory by default.
+        seed: 32 random bytes that open the result as a recipient's key does, and make it anew from the same `plain` and
+            `recipients`. Never use one for two different plains: whoever has both results learns how they differ. By
+            default, one that nobody sees.
 
     Returns:
-        A file of age, in that memory; two calls never give the same.
+        A file of age, in that memory; two calls never give the same, unless they have one seed.
 
     Raises:
         DataError: a recipient is none.
@@ -39,12 +45,15 @@ def seal(plain: bytes | memoryview, recipients: Sequence[str], into: bytearray |
     Guarantees:
         - `age` of Debian and `pyrage` open it with the key of each recipient, and with no other
           (`test_age.py::test_debian_opens_it`, `test_age.py::test_every_length_opens`).
+        - all that is random in it depends on the seed alone (`test_age.py::test_a_seed_makes_the_same`).
     """
-    file_key = os.urandom(16)
-    header = b"".join([_VERSION, b"\n", *(_stanza(file_key, recipient) for recipient in recipients), b"---"])
+    seed = os.urandom(_SEED) if seed is None else seed
+    file_key, nonce = _derived(seed, b"", b"dkjax file key")[:16], _derived(seed, b"", b"dkjax nonce")[:16]
+    ephemerals = [_derived(seed, b"", b"dkjax share %d" % number) for number in range(len(recipients))]
+    stanzas = [_stanza(file_key, *pair) for pair in zip(recipients, ephemerals, strict=True)]
+    header = b"".join([_VERSION, b"\n", *stanzas, b"---"])
     mac = hmac.HMAC(_derived(file_key, b"", b"header"), hashes.SHA256())
     mac.update(header)
-    nonce = os.urandom(16)
     cipher = ChaCha20Poly1305(_derived(file_key, nonce, b"payload"))
     plain = memoryview(plain).cast("B")
     chunks = max(1, -(-len(plain) // _CHUNK))
@@ -102,9 +111,9 @@ def public_key(recipient: str) -> bytes:
     return data
 
 
-def _stanza(file_key: bytes, recipient: str) -> bytes:
+def _stanza(file_key: bytes, recipient: str, private: bytes) -> bytes:
     other = public_key(recipient)
-    ephemeral = X25519PrivateKey.generate()
+    ephemeral = X25519PrivateKey.from_private_bytes(private)
     share = ephemeral.public_key().public_bytes_raw()
     try:
         secret = ephemeral.exchange(X25519PublicKey.from_public_bytes(other))

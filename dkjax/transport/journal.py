@@ -1,9 +1,11 @@
 """What a client has sealed and sent so far: a ledger of bytes, from which an upload goes on after any stop.
 
-Sealed bytes are kept beside it until the store has them: sealing again would give others, and nothing that the store
-took could be recognised.
+Beside it are, until the manifest was taken, the seeds from which pieces can be sealed again to the same bytes, and the
+sealed manifest: other bytes would not be recognised in the store. Keeping the pieces themselves would take the space of
+the data set, and a tenth of the time.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,21 +20,23 @@ from dkjax.runtime.files import LOCK
 from dkjax.transport.sealed_set import SealedPiece
 
 _JOURNAL = "ledger.jsonl"
+_SEEDS = "seeds.jsonl"
 _MANIFEST = "manifest"
 
 
 class Journal:
     """The ledger of one upload, in a folder beside the data set.
 
-    Each line is an event: `sealed` (an object exists here, its bytes are kept), `sent` (the store took it; bytes and
+    Each line is an event: `sealed` (its bytes are fixed: name, hash, length), `sent` (the store took it; bytes and
     seconds), `found` (the store had it already), `failed` (bytes that may have been sent in vain).
 
     Args:
-        folder: for the ledger and the sealed bytes; made if it is missing.
+        folder: for the ledger and the seeds; made if it is missing.
         about: ticket and data set; a ledger of others is refused.
 
     Attributes:
         pieces: what is sealed or sent, by number of the file and of the piece.
+        seeds: of the pieces that are not sent, likewise.
         sent: the names of the objects that the store has.
         complete: whether the manifest was taken, too.
 
@@ -45,6 +49,7 @@ class Journal:
         self._folder = folder
         self._lock = threading.Lock()
         self.pieces: dict[tuple[int, int], SealedPiece] = {}
+        self.seeds: dict[tuple[int, int], bytes] = {}
         self.sent: set[str] = set()
         self.manifest: SealedPiece | None = None
         self.complete = False
@@ -53,33 +58,50 @@ class Journal:
         if self._fresh:
             self._write({"event": "begun", **about})
         self._drop_lost()
+        self._seeds = open(folder / _SEEDS, "a", encoding="utf-8", opener=_private)  # noqa: SIM115 (closed by `close`)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._file.close()
+        self._seeds.close()
 
-    def keep(self, place: tuple[int, int] | None, name: str, sealed: bytes | memoryview, digest: str) -> SealedPiece:
-        """Keep sealed bytes until the store has them.
+    def keep(self, place: tuple[int, int], piece: SealedPiece, seed: bytes) -> None:
+        """Note what a piece is when it is sealed, and how to seal it again, before any of it is sent.
 
         Args:
-            place: number of the file and of the piece; None for the manifest.
-            name: of the object.
-            sealed: its bytes.
-            digest: their SHA-256.
+            place: number of the file and of the piece.
+            piece: what it is.
+            seed: of `seal`.
         """
-        piece = SealedPiece(object=name, sha256=digest, bytes=len(sealed))
-        (self._folder / name).write_bytes(sealed)
         with self._lock:
-            self._note(place, piece)
-            self._write({"event": "sealed", "piece": place or _MANIFEST, **piece.model_dump()})
+            self._seeds.write(json.dumps({"piece": place, "seed": seed.hex()}) + "\n")
+            self._seeds.flush()
+            self.pieces[place], self.seeds[place] = piece, seed
+            self._write({"event": "sealed", "piece": place, **piece.model_dump()})
+
+    def keep_manifest(self, sealed: bytes | memoryview) -> SealedPiece:
+        """Keep the sealed manifest until the store has it.
+
+        Args:
+            sealed: its bytes.
+
+        Returns:
+            What it is.
+        """
+        digest = hashlib.sha256(sealed).hexdigest()
+        piece = SealedPiece(object=f"{digest}.age", sha256=digest, bytes=len(sealed))
+        (self._folder / piece.object).write_bytes(sealed)
+        with self._lock:
+            self.manifest = piece
+            self._write({"event": "sealed", "piece": _MANIFEST, **piece.model_dump()})
         return piece
 
-    def kept(self, piece: SealedPiece) -> bytes:
-        """Return the bytes of a piece that the store does not have yet."""
-        return (self._folder / piece.object).read_bytes()
+    def kept(self, manifest: SealedPiece) -> bytes:
+        """Return the bytes of a sealed manifest that the store may not have yet."""
+        return (self._folder / manifest.object).read_bytes()
 
     def took(self, piece: SealedPiece, event: str, seconds: float, *, manifest: bool = False) -> None:
-        """Note that the store has an object, and forget its bytes.
+        """Note that the store has an object.
 
         Args:
             piece: which.
@@ -92,7 +114,6 @@ class Journal:
             self._write({"event": event, "object": piece.object, "bytes": sent, "seconds": round(seconds, 4)})
             self.sent.add(piece.object)
             self.complete = self.complete or manifest
-        (self._folder / piece.object).unlink(missing_ok=True)
 
     def failed(self, piece: SealedPiece, reason: str) -> None:
         """Note an attempt after which the store may or may not have an object."""
@@ -100,16 +121,10 @@ class Journal:
             self._write({"event": "failed", "object": piece.object, "bytes": piece.bytes, "reason": reason})
 
     def remove(self) -> None:
-        """Remove the sealed bytes; the ledger stays."""
+        """Remove seeds and the sealed manifest; the ledger stays."""
         for path in self._folder.iterdir():
             if path.name not in (_JOURNAL, LOCK):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    def _note(self, place: tuple[int, int] | None, piece: SealedPiece) -> None:
-        if place is None:
-            self.manifest = piece
-        else:
-            self.pieces[place] = piece
 
     def _write(self, event: dict[str, Any]) -> None:
         self._file.write(json.dumps({"time": round(time.time(), 3), **event}) + "\n")
@@ -129,26 +144,38 @@ class Journal:
                 if {name: event.get(name) for name in about} != about:
                     raise DataError(f"{self._folder} belongs to another upload: remove it if that is over")
             elif event["event"] == "sealed":
-                place = None if event["piece"] == _MANIFEST else (event["piece"][0], event["piece"][1])
-                self._note(place, SealedPiece(object=event["object"], sha256=event["sha256"], bytes=event["bytes"]))
+                piece = SealedPiece(object=event["object"], sha256=event["sha256"], bytes=event["bytes"])
+                if event["piece"] == _MANIFEST:
+                    self.manifest = piece
+                else:
+                    self.pieces[event["piece"][0], event["piece"][1]] = piece
             elif event["event"] in ("sent", "found"):
                 self.sent.add(event["object"])
         self.complete = self.manifest is not None and self.manifest.object in self.sent
 
     def _drop_lost(self) -> None:
-        """Forget what was sealed and not sent, where its bytes are not those that were kept."""
-        for place, piece in list(self.pieces.items()):
-            if piece.object not in self.sent and not self._is_kept(piece):
-                del self.pieces[place]
+        """Forget what was sealed and not sent, where it cannot be made again: then nothing of it was sent, either."""
+        path = self._folder / _SEEDS
+        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # torn by a stop of the machine
+                kept = json.loads(line) if line.endswith(b"\n") else {}
+                self.seeds[kept["piece"][0], kept["piece"][1]] = bytes.fromhex(kept["seed"])
+        self.pieces = {
+            place: piece for place, piece in self.pieces.items() if piece.object in self.sent or place in self.seeds
+        }
         if self.manifest is not None and not self.complete and not self._is_kept(self.manifest):
             self.manifest = None
-        known = {piece.object for piece in [*self.pieces.values(), *([self.manifest] if self.manifest else [])]}
         for path in self._folder.glob("*.age"):
-            if path.name not in known:
+            if self.manifest is None or path.name != self.manifest.object:
                 path.unlink()
 
-    def _is_kept(self, piece: SealedPiece) -> bool:
+    def _is_kept(self, manifest: SealedPiece) -> bool:
         try:
-            return hashlib.sha256(self.kept(piece)).hexdigest() == piece.sha256
+            return hashlib.sha256(self.kept(manifest)).hexdigest() == manifest.sha256
         except FileNotFoundError:
             return False
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that its owner alone can read."""
+    return os.open(path, flags, mode=0o600)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -222,9 +223,8 @@ class _Sending:
         """Sign, seal and send the list of what belongs together."""
         sealed = self._journal.manifest
         if sealed is None:
-            data = seal(sign_list(self._data_set, self._ticket, self._journal.pieces, key), self._ticket.recipients)
-            digest = hashlib.sha256(data).hexdigest()
-            sealed = self._journal.keep(None, f"{digest}.age", data, digest)
+            signed = sign_list(self._data_set, self._ticket, self._journal.pieces, key)
+            sealed = self._journal.keep_manifest(seal(signed, self._ticket.recipients))
         kept = self._journal.kept(sealed)
         name = f"{self._ticket.slot}/{MANIFEST}"
         began = time.monotonic()
@@ -240,20 +240,26 @@ class _Sending:
         piece = self._journal.pieces.get(place)
         if piece is not None and piece.object in self._journal.sent:
             return
+        if not hasattr(self._memory, "sealed"):
+            self._memory.sealed = bytearray(sealed_length(self._ticket.piece_bytes, len(self._ticket.recipients)))
+        # What was sealed before is sealed to the same bytes: the store may have them already.
+        seed = os.urandom(32) if piece is None else self._journal.seeds[place]
+        sealed = seal(plain, self._ticket.recipients, self._memory.sealed, seed=seed)
+        digest = hashlib.sha256(sealed).hexdigest()
         if piece is None:
-            if not hasattr(self._memory, "sealed"):
-                whole = sealed_length(self._ticket.piece_bytes, len(self._ticket.recipients))
-                self._memory.sealed = bytearray(whole)
-            sealed: bytes | memoryview = seal(plain, self._ticket.recipients, self._memory.sealed)
-            digest = hashlib.sha256(sealed).hexdigest()
-            piece = self._journal.keep(place, self._name(digest), sealed, digest)
-        else:
-            sealed = self._journal.kept(piece)
+            piece = SealedPiece(object=self._name(digest), sha256=digest, bytes=len(sealed))
+            self._journal.keep(place, piece, seed)
+        elif digest != piece.sha256:
+            raise DataError(
+                f"{self._data_set.path / self._data_set.files[place[0]][0]} has changed since its upload began, so "
+                "nothing of it is sent: dkjax verify says where"
+            )
         began = time.monotonic()
         written = self._put(f"{self._ticket.slot}/{piece.object}", sealed, piece)
         # A presigned name that somebody else has taken; names from the content are only ever this content's.
         while not written and self._free is not None and piece.object not in self._tried:
-            piece = self._journal.keep(place, self._name(piece.sha256), sealed, piece.sha256)
+            piece = piece.model_copy(update={"object": self._name(piece.sha256)})
+            self._journal.keep(place, piece, seed)
             written = self._put(f"{self._ticket.slot}/{piece.object}", sealed, piece)
         self._journal.took(piece, "sent" if written else "found", time.monotonic() - began)
         self._check_clock(piece)

@@ -31,6 +31,17 @@ def test_two_are_never_the_same() -> None:
     assert seal(b"one image", RECIPIENTS)[200:] != seal(b"one image", RECIPIENTS)[200:]
 
 
+def test_a_seed_makes_the_same() -> None:
+    plain, seed = os.urandom(70_000), os.urandom(32)
+    sealed = bytes(seal(plain, RECIPIENTS, seed=seed))
+    assert bytes(seal(plain, RECIPIENTS, bytearray(len(sealed)), seed=seed)) == sealed
+    assert unseal(sealed, IDENTITIES[1:]) == plain
+    shares = {line for line in sealed[:400].split(b"\n") if line.startswith(b"-> X25519 ")}
+    other = bytes(seal(plain, RECIPIENTS, seed=os.urandom(32)))
+    assert len(shares) == 2 and not any(line in other for line in shares)
+    assert sealed[-1000:] != other[-1000:]
+
+
 @pytest.mark.parametrize("place", [5, 40, 100, 240, 300, -20, -1])
 def test_every_change_is_noticed(place: int) -> None:
     sealed = seal(bytes(1000), RECIPIENTS)

@@ -1,5 +1,6 @@
 """An upload: sealed, resumable, never overwriting, over stores and networks as they are."""
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +21,13 @@ from flaky import Flaky, often
 from sites import KEYS, Server, file_server, moto
 
 from dkjax.errors import ConfigError, DataError
+from dkjax.runtime.files import LOCK
 from dkjax.transport import pace, upload
 from dkjax.transport.journal import Journal
 from dkjax.transport.signature import load_or_make_key
 from dkjax.transport.store import MANIFEST, Store
 from dkjax.transport.store_errors import StoreError
+from dkjax.transport.ticket import Ticket
 
 HERE = Path(__file__).parent
 
@@ -264,12 +268,17 @@ def test_killed_at_any_point(kills: int, server: Server) -> None:
     assert server.take()["plant-a"].status == "accepted"
 
 
-def test_a_torn_ledger_and_lost_bytes(server: Server) -> None:
-    ticket = server.ticket("plant-a")
+def stopped_by_a_full_store(server: Server, ticket: Ticket) -> Path:
+    """Upload until the store refuses, and return the folder of what is kept until then."""
     key = load_or_make_key(server.folder / "sites" / "plant-a.key")
+
+    sealed = threading.Barrier(2)
 
     class Full(Store):
         def put_new(self, name: str, data: bytes | memoryview) -> bool:
+            with contextlib.suppress(threading.BrokenBarrierError):  # two pieces are sealed, be it one after the other
+                sealed.wait(10)
+            sealed.abort()
             raise StoreError("no", again=False)
 
     def open_writer(*_: object) -> Store:
@@ -278,14 +287,42 @@ def test_a_torn_ledger_and_lost_bytes(server: Server) -> None:
     with pytest.raises(StoreError):
         upload.upload(server.data_set("plant-a"), ticket, key, open_writer=open_writer)
     (state,) = server.folder.glob("sites/*.upload-*")
-    kept = sorted(state.glob("*.age"))
-    kept[0].write_bytes(b"torn")
+    return state
+
+
+def test_a_torn_ledger_and_lost_seeds(server: Server) -> None:
+    ticket = server.ticket("plant-a")
+    state = stopped_by_a_full_store(server, ticket)
+    seeds = state / "seeds.jsonl"
+    assert seeds.stat().st_mode & 0o777 == 0o600
+    first, *others = seeds.read_bytes().splitlines(keepends=True)
+    seeds.write_bytes(b"".join([first, *others])[:-5])
     with open(state / "ledger.jsonl", "a") as file:
         file.write('{"event": "sea')
     _, sent = server.send("plant-a", ticket)
     assert server.take()["plant-a"].status == "accepted"
-    assert not list(state.glob("*.age"))
     assert sent.objects == 7
+    # What is left does not open anything that was sent.
+    assert {path.name for path in state.iterdir()} == {"ledger.jsonl", LOCK}
+
+
+def test_what_changed_on_the_way_is_not_sent(server: Server) -> None:
+    ticket = server.ticket("plant-a")
+    stopped_by_a_full_store(server, ticket)
+    fixed = {tuple(event["piece"]): event["object"] for event in ledger(server) if event["event"] == "sealed"}
+    number, place = next(place for place in fixed if place[0] > 0)
+    shard = server.folder / "sites" / "plant-a.dkds" / f"shard-{number - 1:05d}.safetensors"
+    data = bytearray(shard.read_bytes())
+    data[place * ticket.piece_bytes] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(DataError, match=f"{shard.name} (has changed since its upload began|is damaged)"):
+        server.send("plant-a", ticket)
+    assert not list((server.folder / "store").rglob(fixed[number, place]))
+    data[place * ticket.piece_bytes] ^= 1
+    shard.write_bytes(data)
+    server.send("plant-a", ticket)
+    assert list((server.folder / "store").rglob(fixed[number, place]))
+    assert server.take()["plant-a"].status == "accepted"
 
 
 def test_a_ledger_of_something_else(server: Server, tmp_path: Path) -> None:
