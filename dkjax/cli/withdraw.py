@@ -10,7 +10,7 @@ from dkjax.cli.errors import for_people
 from dkjax.cli.ingest import Keys, StoreOptions
 from dkjax.cli.options import AsJson
 from dkjax.cli.plural import plural
-from dkjax.report.console import show
+from dkjax.report.console import say, show
 
 
 @for_people
@@ -59,6 +59,7 @@ def withdraw(
                     "tickets": done.tickets,
                     "objects": done.objects,
                     "models": [str(path) for path in done.models],
+                    "unreadable": [str(path) for path in done.unreadable],
                 }
             )
         )
@@ -73,3 +74,5 @@ def withdraw(
     if not done.models:
         where = ", ".join(map(str, places)) or "no folder"
         show(f"no model trained on it was found (looked in {where})")
+    for path in done.unreadable:
+        say(f"warning: {path} cannot be read: look yourself whether its model was trained on the data")

@@ -25,6 +25,7 @@ class Withdrawn:
         tickets: how many tickets were revoked.
         objects: how many objects were removed from the store.
         models: the folders of models and checkpoints that were trained on the data.
+        unreadable: files that describe a model and cannot be read: whether theirs was trained on the data is not known.
     """
 
     client: str
@@ -32,6 +33,7 @@ class Withdrawn:
     tickets: int
     objects: int
     models: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
 
 
 def withdraw(
@@ -55,7 +57,8 @@ def withdraw(
     Guarantees:
         - what was withdrawn does not return, under its ticket or another
           (`test_withdraw.py::test_what_was_withdrawn_does_not_return`).
-        - every model that names one of the data sets is listed (`test_withdraw.py::test_models_are_listed`).
+        - every model that names one of the data sets is listed, and every description of a model that cannot be read
+          (`test_withdraw.py::test_models_are_listed`).
     """
     tickets = [one for one in (keys.tickets().values() if keys else ()) if one.client == client]
     with register.held():
@@ -70,8 +73,8 @@ def withdraw(
     if keys is not None:
         for one in tickets:
             revoke_ticket(keys, one.id)
-    models = tuple(sorted(set(trained_on(tombstone["data_sets"], runs))))
-    return Withdrawn(client, tuple(gone), len(tickets), objects, models)
+    models, unreadable = trained_on(tombstone["data_sets"], runs)
+    return Withdrawn(client, tuple(gone), len(tickets), objects, models, unreadable)
 
 
 def _empty(store: Store, slot: str) -> int:
@@ -82,10 +85,10 @@ def _empty(store: Store, slot: str) -> int:
     return len(names)
 
 
-def trained_on(data_sets: Sequence[str], runs: Sequence[Path]) -> list[Path]:
-    """Return the folders below `runs` that hold a model or a checkpoint trained on one of the data sets."""
+def trained_on(data_sets: Sequence[str], runs: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the folders below `runs` with a model of one of the data sets, and descriptions that cannot be read."""
     wanted = set(data_sets)
-    found = []
+    found, unreadable = set(), set()
     for run in runs:
         for name in ("config.json", "model.json"):
             for path in run.rglob(name):
@@ -93,10 +96,11 @@ def trained_on(data_sets: Sequence[str], runs: Sequence[Path]) -> list[Path]:
                 try:
                     described = json.loads(path.read_text(encoding="utf-8"))
                 except (OSError, ValueError, RecursionError):
+                    unreadable.add(path)
                     continue
                 if wanted & _data_sets_in(described):
-                    found.append(path.parent)
-    return found
+                    found.add(path.parent)
+    return tuple(sorted(found)), tuple(sorted(unreadable))
 
 
 def _data_sets_in(described: Any) -> set[str]:

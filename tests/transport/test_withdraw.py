@@ -66,6 +66,7 @@ def test_models_are_listed(server: Server, tmp_path: Path) -> None:
         (runs / name / "config.json").write_text(text)
     done = withdraw("plant-a", server.register, server.keys, None, [runs])
     assert [path.relative_to(runs).as_posix() for path in done.models] == ["one", "three/arms"]
+    assert done.unreadable == (runs / "four" / "config.json",)
 
 
 def test_nobody(server: Server) -> None:
