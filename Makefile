@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What the native kernel is built from, anew where it changed.
 NATIVE := hatch_build.py $(wildcard dkjax/cipher/native/*.cc dkjax/cipher/native/*.h dkjax/cipher/native/*.inc)
-# PyTorch is compared with, TPUs are compiled for and packages of images are read in an environment of its own: none of
-# them decides the core's versions. It adds to the core's environment what that lacks.
+# PyTorch is compared with, TPUs are compiled for, packages of images are read and pipelines run in an environment of its
+# own: none of them decides the core's versions. It adds to the core's environment what that lacks.
 EXTRA_VENV := .venv-extra
 TORCH ?= torch==2.13.0 torchvision==0.28.0
 # The newest Python that dkjax is made for, if there is one: the newest JAX may want it.
