@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What the native kernel is built from, anew where it changed.
 NATIVE := hatch_build.py $(wildcard dkjax/cipher/native/*.cc dkjax/cipher/native/*.h dkjax/cipher/native/*.inc)
-# PyTorch is compared with, TPUs are compiled for and packages of images are read in an environment of its own: none of
-# them decides the core's versions. It adds to the core's environment what that lacks.
+# PyTorch is compared with, TPUs are compiled for, packages of images are read and pipelines run in an environment of its
+# own: none of them decides the core's versions. It adds to the core's environment what that lacks.
 EXTRA_VENV := .venv-extra
 TORCH ?= torch==2.13.0 torchvision==0.28.0
 # The newest Python that dkjax is made for, if there is one: the newest JAX may want it.
@@ -53,7 +53,7 @@ test-tpu: $(EXTRA_VENV)/.dev
 	$(EXTRA_VENV)/bin/python -m pytest -n 0 -m "tpu and not slow"
 
 test-compare: $(EXTRA_VENV)/.dev
-	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or samples) and not tpu and not slow"
+	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or samples or pipelines) and not tpu and not slow"
 
 test-newest:
 ifeq ($(NEWEST),)
@@ -80,7 +80,7 @@ $(EXTRA_VENV)/.dev: $(VENV)/.dev
 	site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	  echo "import site; site.addsitedir('$$site')" \
 	  > $$($(EXTRA_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/core.pth
-	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare,samples]'
+	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare,samples,pipelines]'
 	$(EXTRA_VENV)/bin/python -m pip install --quiet --no-deps $(BACKBONE)
 	touch $@
 

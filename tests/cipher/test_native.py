@@ -40,7 +40,8 @@ def runs_natively(scheme: object, image_keys: jax.Array, images: object, inverse
 
 
 # Blocks whose rows are whole vectors of 16 bytes and that are not, more blocks than a vector holds and fewer, positions
-# for one word and for two, channels, and orders that leave positions in place up to all of them.
+# for one word and for two, channels, orders that leave positions in place up to all of them, and an image that is not
+# fetched as a whole.
 SETTINGS = [
     ((64, 80, 3), {"block_size": 16}),
     ((64, 80, 3), {"block_size": 16, "fixed_blocks": 5, "fixed_pixels": 700}),
@@ -50,6 +51,7 @@ SETTINGS = [
     ((16, 16, 3), {"block_size": 16}),
     ((15, 30, 2), {"block_size": 5, "fixed_pixels": 50}),
     ((128, 192, 1), {"block_size": 1}),
+    ((176, 256, 3), {"block_size": 16}),
 ]
 
 

@@ -54,12 +54,14 @@ class Worker {
 
   void run(const uint32_t* key, const uint8_t* image, uint8_t* out) {
     const Layout& layout = plan_.layout;
-    expect(image, out, layout.bytes());
+    const bool fetched = fits_cache(layout);
+    if (fetched) expect(image, out, layout.bytes());
     if (key != last_key_) draw(key);  // images may share a key
     last_key_ = key;
     if (plan_.inside() == kKept) return move_blocks(layout, image, source_.get(), out);
     if (plan_.inside() == kAlike && plan_.width == 1) return alike_.move(image, source_.get(), order_.get(), out);
     for (size_t block = 0; block < layout.blocks(); ++block) {
+      if (!fetched && block + 1 < layout.blocks()) expect_block(layout, image, source_[block + 1]);
       if (plan_.inside() == kSorted) {
         layout.cut(image, source_[block], from_.get());
         sort_bytes(from_.get(), plan_.values, to_.get());
@@ -109,7 +111,7 @@ class Worker {
 // the threads of the pool may all be busy with calls that wait like this one.
 struct Work {
   Plan plan;
-  size_t images, at_once;
+  size_t images, at_once, ways, rows;  // at_once: images of a piece; rows: pieces of each way through the batch
   std::vector<size_t> sizes, key_steps;  // of the axes before an image's: their lengths, and the keys' steps along them
   const uint32_t* keys;
   const uint8_t* in;
@@ -117,14 +119,18 @@ struct Work {
 
   std::mutex mutex;
   std::condition_variable changed;
-  size_t next = 0, busy = 0;
+  size_t next = 0, busy = 0;  // next: how many places for a piece were gone through
   bool failed = false;
 
+  bool left() const { return !failed && next < rows * ways; }
+
+  // The first image of the next piece; `images` if none is left. Pieces are taken from as many places of the batch by turns
+  // as there are threads: two that write to one page of fresh memory at the same time have it cleared twice.
   size_t take() {
     const std::lock_guard<std::mutex> lock(mutex);
-    const size_t first = next;
-    next = failed ? images : std::min(next + at_once, images);
-    return failed ? images : first;
+    size_t first = images;
+    for (; left() && first >= images; ++next) first = (next % ways * rows + next / ways) * at_once;
+    return std::min(first, images);
   }
 
   const uint32_t* key_of(size_t image) const {
@@ -136,7 +142,7 @@ struct Work {
   void help() {
     {
       const std::lock_guard<std::mutex> lock(mutex);
-      if (next >= images) return;
+      if (!left()) return;
       ++busy;
     }
     bool done = false;
@@ -210,8 +216,9 @@ ffi::Error Permute(ffi::ThreadPool pool, ffi::Buffer<ffi::S32> settings, ffi::Bu
   const size_t cost = work->plan.layout.bytes() + (size_t{1} << 14);
   work->at_once = std::max<size_t>(1, (size_t{1} << 16) / cost);
   const size_t pieces = (work->images + work->at_once - 1) / work->at_once;
-  for (size_t thread = 1; thread < std::min<size_t>(std::max<int64_t>(pool.num_threads(), 1), pieces); ++thread)
-    pool.Schedule([work] { work->help(); });
+  work->ways = std::max<size_t>(1, std::min<size_t>(std::max<int64_t>(pool.num_threads(), 1), pieces));
+  work->rows = (pieces + work->ways - 1) / work->ways;
+  for (size_t thread = 1; thread < work->ways; ++thread) pool.Schedule([work] { work->help(); });
   const bool finished = work->finish();
   wipe(erased->typed_data(), erased->size_bytes());
   return finished ? ffi::Error::Success() : ffi::Error(ffi::ErrorCode::kResourceExhausted, "out of memory");

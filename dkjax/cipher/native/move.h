@@ -1,5 +1,6 @@
 // Moving the values of one image: its blocks change places, and so do the values inside each.
 #pragma once
+#include <utility>
 #include <vector>
 
 #include "secrets.h"
@@ -32,13 +33,20 @@ struct Layout {
   }
 };
 
-// Fetches memory into the cache meanwhile, which takes some of its time; more than fits would drive the rest out.
+// Fetches an image into the cache meanwhile, which takes some of its time. Of one that would drive the rest out, a block.
+inline bool fits_cache(const Layout& layout) { return layout.bytes() <= size_t{1} << 19; }
+
 inline void expect(const uint8_t* image, uint8_t* out, size_t bytes) {
-  if (bytes > size_t{1} << 19) return;
   for (size_t at = 0; at < bytes; at += 64) {
     __builtin_prefetch(image + at, 0);
     __builtin_prefetch(out + at, 1);
   }
+}
+
+inline void expect_block(const Layout& layout, const uint8_t* image, size_t block) {
+  const uint8_t* row = image + layout.start(block);
+  for (size_t i = 0; i < layout.side; ++i, row += layout.stride())
+    for (size_t at = 0; at < layout.row_bytes; at += 64) __builtin_prefetch(row + at, 0);
 }
 
 // Block b of the result is block source[b].
@@ -123,14 +131,26 @@ class AlikeBytes {
   Secret<uint8_t> columns_, from_, to_;
 };
 
+// Collects values into a vector, which is written at once: to write them one by one takes longer than to find them.
+template <typename T, size_t... i>
+inline void gather_vector(const T* in, const uint32_t* places, T* out, std::index_sequence<i...>) {
+  typedef T Values __attribute__((vector_size(16)));
+  const Values values = {in[places[i]]...};
+  std::memcpy(out, &values, 16);
+}
+
 // Moves the values of one block of an image, of any type: value i is the one `places[i]` values after its first. They are
 // `row` values of a row of a block, and `stride` of a row of the image.
 template <typename T>
 void gather(const uint8_t* from, const uint32_t* places, size_t side, size_t row, size_t stride, uint8_t* to) {
+  constexpr size_t lanes = 16 / sizeof(T);
   const T* in = reinterpret_cast<const T*>(from);
   T* out = reinterpret_cast<T*>(to);
-  for (size_t i = 0; i < side; ++i, out += stride, places += row)
-    for (size_t j = 0; j < row; ++j) out[j] = in[places[j]];
+  for (size_t i = 0; i < side; ++i, out += stride, places += row) {
+    size_t j = 0;
+    for (; j + lanes <= row; j += lanes) gather_vector(in, places + j, out + j, std::make_index_sequence<lanes>());
+    for (; j < row; ++j) out[j] = in[places[j]];
+  }
 }
 
 inline void gather(const Layout& layout, size_t width, const uint8_t* from, const uint32_t* places, uint8_t* to) {
