@@ -73,9 +73,9 @@ def cases_of_config(config: SimulationConfig, num_images: int) -> Iterator[Case]
         ConfigError: no arm encrypts; or as `dkjax.sources.open.open_configured`.
         DataError: the images are missing or damaged.
     """
-    arms = [arm for arm in config.arms if arm.kind != "plain"]
+    arms = [arm for arm in config.arms if arm.encrypted]
     if not arms:
-        raise ConfigError('every arm is plain: add one that encrypts, such as [[arms]] name = "disposable"')
+        raise ConfigError('no arm encrypts: add one that does, such as [[arms]] name = "disposable"')
     source = open_configured(config.data, "train")
     candidates = _candidates(source, num_images)
     plain = candidates[:num_images]

@@ -1,9 +1,25 @@
 """What an attack is: something that makes a picture, or a name, of encrypted images and of what an adversary knows."""
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
+import jax
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class SeenUpdate:
+    """What the server of federated learning has after one step of a client, on images that stayed there.
+
+    Attributes:
+        sent: the negated difference of the parameters, a pytree: of SGD, the gradient times the learning rate.
+        gradient_of: what such images would have sent by plain SGD, of float32[n, H, W, C] from -1 to 1: the server has
+            the parameters, and the labels, too. A pytree, such as `jax.tree_util.Partial`.
+    """
+
+    sent: Any
+    gradient_of: Callable[[jax.Array], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +32,7 @@ class Knowledge:
         again: uint8[R, n, H, W, C], the same images under other keys.
         scene: uint8[H, W, C], what a fixed camera sees when nothing is there.
         pair: a plain image and its encryption, uint8[H, W, C] each, under the key of the images attacked.
+        update: what federated learning shows of the images instead of encrypting them.
     """
 
     block_size: int
@@ -23,6 +40,7 @@ class Knowledge:
     again: np.ndarray | None = None
     scene: np.ndarray | None = None
     pair: tuple[np.ndarray, np.ndarray] | None = None
+    update: SeenUpdate | None = None
 
     def has(self, needs: frozenset[str]) -> bool:
         """Say whether everything that an attack needs is there."""

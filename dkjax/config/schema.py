@@ -440,9 +440,14 @@ class ArmConfig(Section):
                 f"adapt_embedding in arm {self.name!r}: it exists for shared_key arms alone, "
                 "since no single embedding undoes more than one key"
             )
-        if self.own_scheme and not _arms().arm_kind(self.kind).encrypted:
+        if self.own_scheme and not self.encrypted:
             raise ValueError(f"{' and '.join(self.own_scheme)} in arm {self.name!r}: plain images are not encrypted")
         return self
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether clients of this arm upload encrypted images."""
+        return bool(_arms().arm_kind(self.kind).encrypted)
 
     @property
     def own_scheme(self) -> dict[str, Any]:

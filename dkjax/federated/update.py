@@ -1,6 +1,6 @@
 """What a client sends: the difference that its training made, in 32, 16 or 8 bits a number."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def decode(sent: Any, encoding: Encoding) -> Any:
     if encoding != "int8":
         return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), sent)
     return jax.tree.map(
-        lambda pair: pair["values"].astype(jnp.float32) * pair["scale"], sent, is_leaf=lambda node: "scale" in node
+        lambda pair: pair.values.astype(jnp.float32) * pair.scale, sent, is_leaf=lambda node: isinstance(node, _Int8)
     )
 
 
@@ -44,7 +44,14 @@ def encoded_bytes(params: Any, encoding: Encoding) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(sent))
 
 
-def _quantised(leaf: jax.Array) -> dict[str, jax.Array]:
+class _Int8(NamedTuple):
+    """An array in whole numbers, and what they are multiples of. A type of its own: a network may call anything so."""
+
+    values: jax.Array
+    scale: jax.Array
+
+
+def _quantised(leaf: jax.Array) -> _Int8:
     scale = jnp.abs(leaf).max() / 127
     steps = leaf / jnp.where(scale > 0, scale, 1.0)
-    return {"values": jnp.round(jnp.nan_to_num(steps)).astype(jnp.int8), "scale": scale}
+    return _Int8(jnp.round(jnp.nan_to_num(steps)).astype(jnp.int8), scale)

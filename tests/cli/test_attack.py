@@ -25,6 +25,8 @@ variant = "mu"
 [[arms]]
 name = "plain"
 [[arms]]
+name = "fedavg"
+[[arms]]
 name = "disposable"
 """
 
@@ -69,7 +71,7 @@ def test_an_encrypted_data_set(tmp_path: Path) -> None:
         (["--budget", "0m"], "--budget 0m: expected a time above 0"),
         (["--only", "linkin"], "there is no attack 'linkin': did you mean 'linking'?"),
         (["--only", "looking", "--images", "2", "--max-link", "1"], "--max-link: no attack that was tried measures it"),
-        (["--set", "arms=[{name='plain'}]"], "every arm is plain: add one that encrypts"),
+        (["--set", "arms=[{name='plain'}]"], "no arm encrypts: add one that does"),
     ],
 )
 def test_usage(config: Path, tmp_path: Path, options: list[str], words: str) -> None:

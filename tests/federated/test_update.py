@@ -34,3 +34,11 @@ def test_bytes_are_those_of_the_arrays(encoding: str, size: int) -> None:
 def test_what_is_not_finite_stays_so(encoding: str, value: float) -> None:
     received = decode(encode({"a": jnp.asarray([1.0, value])}, encoding), encoding)  # type: ignore[arg-type]
     assert not np.isfinite(received["a"]).all()
+
+
+def test_a_layer_norm_is_no_quantised_array() -> None:
+    """Its parameters are called scale and bias."""
+    norm = {"scale": jnp.asarray([127.0, -3.0]), "bias": jnp.zeros(2)}
+    received = decode(encode({"norm": norm}, "int8"), "int8")
+    np.testing.assert_array_equal(received["norm"]["scale"], norm["scale"])
+    np.testing.assert_array_equal(received["norm"]["bias"], 0)
