@@ -27,7 +27,7 @@ def encrypted(
     keys: KeysConfig = KEYS,
     shard_images: int = 10,
     part: Part | None = None,
-    **scheme: int,
+    **scheme: int | str,
 ) -> Path:
     """Encrypt a source into a data set whose client is called like the file."""
     order = Order(

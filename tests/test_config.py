@@ -271,7 +271,11 @@ def test_what_is_missing_is_named():
         ),
         (
             ["arms.2.adapt_embedding=true", "arms.2.reading=sorted"],
-            "adapt_embedding in arm 'shared_key': a sorted reading",
+            "adapt_embedding in arm 'shared_key': reading=sorted has no order",
+        ),
+        (
+            ["arms.2.adapt_embedding=true", "arms.2.reading=equivariant"],
+            "adapt_embedding in arm 'shared_key': reading=equivariant has no order",
         ),
         (
             ["arms.2.adapt_embedding=true", "model.position_embedding=false"],

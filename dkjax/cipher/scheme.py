@@ -51,6 +51,11 @@ class Scheme:
         """Whether images can be decrypted while their keys live: no transform says that it cannot be undone."""
         return all(getattr(transform, "invertible", True) for transform in self.transforms)
 
+    @property
+    def common_order(self) -> bool:
+        """Whether the values of all blocks of an image are in one order: no transform says that each has its own."""
+        return all(getattr(transform, "common_order", True) for transform in self.transforms)
+
     def check(self, image_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> None:
         """Raise `ArgumentError` if images of this shape `(H, W, C)`, and dtype if given, cannot be encrypted."""
         shape = block_shape(image_shape, self.block_size)

@@ -248,6 +248,10 @@ class AugmentConfig(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+Reading = Literal["values", "sorted", "equivariant"]
+"""How a model reads the values of its patches: `dkjax.models.reading.Reading`."""
+
+
 class ModelConfig(Section):
     """`[model]`: the Vision Transformer. Its patch size is the scheme's block size, unless it is given here."""
 
@@ -264,7 +268,7 @@ class ModelConfig(Section):
     patch_dropout: Fraction = 0.0
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
-    reading: Literal["values", "sorted"] = "values"
+    reading: Reading = "values"
     position_embedding: bool = True
     pretrained: Annotated[Path, Field(strict=False)] | None = None
     pretrained_mean: tuple[float, ...] | None = None
@@ -406,7 +410,7 @@ class ArmConfig(Section):
     fixed_blocks: FixedCount | None = None
     fixed_pixels: FixedCount | None = None
     pixel_order: Literal["image", "block"] | None = None
-    reading: Literal["values", "sorted"] | None = None
+    reading: Reading | None = None
     adapt_embedding: bool = False
 
     @pydantic.field_validator("scheme")
@@ -546,16 +550,17 @@ class SimulationConfig(ExperimentConfig):
     def _arms_fit_the_scheme(self) -> "SimulationConfig":
         for arm in self.arms:
             scheme, where = self.scheme_of(arm), f"in arm {arm.name!r}"
-            if self.reading_of(arm) == "sorted" and self.patch_size % scheme.block_size:
+            if self.reading_of(arm) != "values" and self.patch_size % scheme.block_size:
                 raise ValueError(
                     f"reading {where}: model.patch_size={self.patch_size} must be a multiple of "
                     f"scheme.block_size={scheme.block_size}, as patches that cut a block see different values of it"
                 )
             if not arm.adapt_embedding:
                 continue
-            if self.reading_of(arm) == "sorted":
+            if self.reading_of(arm) != "values":
                 raise ValueError(
-                    f"adapt_embedding {where}: a sorted reading has no order that an embedding could adapt to"
+                    f"adapt_embedding {where}: reading={self.reading_of(arm)} has no order that an embedding could "
+                    "adapt to"
                 )
             if not self.model.position_embedding:
                 raise ValueError(
@@ -596,7 +601,7 @@ class SimulationConfig(ExperimentConfig):
         shared = self.scheme.model_dump() if name == self.scheme.name else {"block_size": self.scheme.block_size}
         return SchemeConfig(**shared | {"name": name} | own)
 
-    def reading_of(self, arm: ArmConfig) -> Literal["values", "sorted"]:
+    def reading_of(self, arm: ArmConfig) -> Reading:
         """How the model reads patches in an arm."""
         return arm.reading or self.model.reading
 

@@ -18,6 +18,7 @@ from dkjax.experiment.arms.kind import Arm
 from dkjax.experiment.arms.registry import arm_kind
 from dkjax.experiment.shared_setup import SharedSetup, deal_out
 from dkjax.experiment.simulation import Experiment, check_processes, make_trainers
+from dkjax.models.reading import Reading
 from dkjax.models.vit import Model, vit
 from dkjax.runtime.processes import is_leader
 from dkjax.server.workdir import open_workdir
@@ -39,7 +40,7 @@ def arm(
     *,
     name: str | None = None,
     adapt_embedding: bool = False,
-    reading: Literal["values", "sorted"] | None = None,
+    reading: Reading | None = None,
 ) -> Arm:
     """Describe one line of a comparison.
 
@@ -52,7 +53,7 @@ def arm(
 
     Raises:
         ConfigError: there is no such kind, or it cannot be adapted.
-        ArgumentError: the kind does not encrypt, or cannot be adapted to with this reading.
+        ArgumentError: the kind does not encrypt, or the reading does not suit it.
 
     Example:
         >>> from dkjax.cipher import schemes

@@ -272,7 +272,13 @@ def _keep_result(folder: Path, result: dict[str, Any]) -> None:
 def make_trainers(
     config: ExperimentConfig, setup: SharedSetup, model: Model, tx: optax.GradientTransformation | None = None
 ) -> dict[str | None, Trainer]:
-    """Make the compiled steps for every reading that an arm has; those of the model's own reading are one."""
+    """Make the compiled steps for every reading that an arm has; those of the model's own reading are one.
+
+    Raises:
+        ArgumentError: the model's own reading does not suit an arm's scheme.
+    """
+    for arm in setup.arms:
+        arm.check_reading(arm.reading or model.reading)
     readings = {arm.reading: arm.reading or model.reading for arm in setup.arms}
     made = {
         reading: make_trainer(

@@ -1,9 +1,9 @@
 """The Vision Transformer: settings in, a pair `init` / `apply` out.
 
 The server trains it as it is: nothing in it knows that its images are encrypted, but that it may be asked to read the
-values of each patch in ascending order. The patch embedding is one
-matrix product over vectors of `P = M*M*C` values in row, column, channel order, the order in which the cipher
-permutes a block; it equals the usual convolution of stride M. The parameters carry the names and shapes of the
+values of each patch in another way than by their places (`dkjax.models.reading`). The patch embedding is one matrix
+product over vectors of `P = M*M*C` values in row, column, channel order, the order in which the cipher permutes a
+block; it equals the usual convolution of stride M. The parameters carry the names and shapes of the
 published checkpoints, so that pretrained weights load without a table of names.
 
 Source: Dosovitskiy et al., "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 3.1; the names, the
@@ -16,13 +16,22 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from dkjax.errors import ArgumentError, ConfigError
+from dkjax.models.reading import (
+    EXCHANGEABLE_FEATURES,
+    EXCHANGEABLE_LAYERS,
+    Reading,
+    exchangeable_layer,
+    kernel_of_sorted,
+    patches_of,
+    sort_patches,
+)
 
 Params = dict[str, Any]
 """Parameters: nested plain dictionaries with float32 arrays for leaves."""
@@ -74,7 +83,9 @@ class Model:
         gelu: "tanh" for Google's weights, "exact" for those trained in PyTorch.
         layer_norm_epsilon: added to the variance in layer norms; 1e-6 for all but Hugging Face's conversions.
         reading: "values" embeds the values of a patch by their places; "sorted" sorts them first, so that the order in
-            which an encryption left them makes no difference, and embeds the cosine transform of the sorted values.
+            which an encryption left them makes no difference, and embeds the cosine transform of the sorted values;
+            "equivariant" adds to that what an order common to all patches of an image leaves, by layers of exchangeable
+            matrices (`dkjax.models.reading`), whose rows are patches and whose columns are places of values.
         position_embedding: whether a learned vector of its place is added to every token; without it, the order of the
             patches makes no difference.
         dtype: what the matrix products compute in. Parameters, softmax, the statistics of the layer norms, and
@@ -97,7 +108,7 @@ class Model:
     layer_norm_epsilon: float = LAYER_NORM_EPSILON
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
-    reading: Literal["values", "sorted"] = "values"
+    reading: Reading = "values"
     position_embedding: bool = True
 
     def __post_init__(self) -> None:
@@ -111,7 +122,7 @@ class Model:
             ("pool", ("token", "mean")),
             ("gelu", ("tanh", "exact")),
             ("dtype", ("float32", "bfloat16")),
-            ("reading", ("values", "sorted")),
+            ("reading", get_args(Reading)),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {', '.join(known)}")
@@ -162,6 +173,9 @@ class Model:
             - The same on one device and on a batch cut over four (test_sharded_batch_gives_the_same_logits).
             - With `reading="sorted"`, the same to the bit for any orders of values inside patches
               (test_sorted_reading_does_not_see_the_order_inside_patches).
+            - With `reading="equivariant"`, the same up to rounding for any one order of values in all patches of an
+              image, and another for orders that differ
+              (test_equivariant_reading_does_not_see_a_common_order).
             - With `position_embedding=False`, the same up to rounding for any order of patches
               (test_without_position_embedding_the_order_of_patches_is_invisible).
             - One compilation for all batches of one shape (test_new_batches_do_not_recompile).
@@ -178,11 +192,11 @@ class Model:
 
     def read(self, images: jax.Array) -> jax.Array:
         """Return images `[n, H, W, C]` as `apply` reads them, which reads these alike: values sorted or as they are."""
-        if self.reading == "values":
+        if self.reading != "sorted":
             return images
         n, height, width, channels = images.shape
         m = self.patch_size
-        grid = _sorted(_patches(images, m)).reshape(n, height // m, width // m, m, m, channels)
+        grid = sort_patches(patches_of(images, m)).reshape(n, height // m, width // m, m, m, channels)
         return grid.transpose(0, 1, 3, 2, 4, 5).reshape(images.shape)
 
 
@@ -224,7 +238,7 @@ class _VisionTransformer(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         model = self.model
-        tokens = _PatchEmbedding(model.width, model.patch_size, model.dtype, model.reading, name="embedding")(images)
+        tokens = _PatchEmbedding(model, name="embedding")(images)
         if model.pool == "token":
             cls = self.param("cls", nn.initializers.zeros, (1, 1, model.width))
             cls = jnp.broadcast_to(cls.astype(tokens.dtype), (tokens.shape[0], 1, model.width))
@@ -238,54 +252,42 @@ class _VisionTransformer(nn.Module):
 class _PatchEmbedding(nn.Module):
     """Images [n, H, W, C] to patch tokens [n, N, D]: the convolution of stride M, as one matrix product."""
 
-    width: int
-    patch_size: int
-    dtype: str
-    reading: str
+    model: Model
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        n, _, _, channels = images.shape
-        m = self.patch_size
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (m, m, channels, self.width))
-        bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        kernel = kernel.reshape(m * m * channels, self.width)
-        patches = _patches(images.astype(self.dtype), m)
-        if self.reading == "sorted":
-            patches, kernel = _sorted(patches), _of_sorted(kernel)
-        tokens = patches @ kernel.astype(self.dtype) + bias.astype(self.dtype).reshape(1, self.width)
-        return tokens.reshape(n, -1, self.width)
+        model, (n, _, _, channels) = self.model, images.shape
+        m, dtype = model.patch_size, model.dtype
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (m, m, channels, model.width))
+        bias = self.param("bias", nn.initializers.zeros, (model.width,))
+        kernel = kernel.reshape(m * m * channels, model.width)
+        read = patches = patches_of(images.astype(dtype), m)
+        if model.reading != "values":
+            read, kernel = sort_patches(patches), kernel_of_sorted(kernel)
+        tokens = read @ kernel.astype(dtype) + bias.astype(dtype).reshape(1, model.width)
+        if model.reading == "equivariant":
+            exchangeable = nn.remat(_Exchangeable) if model.remat else _Exchangeable
+            tokens += exchangeable(model.width, name="exchangeable")(patches.reshape(n, -1, m * m * channels))
+        return tokens.reshape(n, -1, model.width)
 
 
-def _patches(images: jax.Array, m: int) -> jax.Array:
-    """Cut images [n, H, W, C] into the values of their patches, [n N, M M C]."""
-    n, height, width, channels = images.shape
-    grid = images.reshape(n, height // m, m, width // m, m, channels).transpose(0, 1, 3, 2, 4, 5)
-    return grid.reshape(-1, m * m * channels)
+class _Exchangeable(nn.Module):
+    """Values [n, N, P] of patches, in one order that nobody knows, to what can be told of each patch, [n N, D]."""
 
+    width: int
 
-def _sorted(patches: jax.Array) -> jax.Array:
-    """Sort the values of each patch, [p, M M C].
-
-    Sorted are unsigned numbers that have the order of the floats: with the sign bit turned, or all bits of a negative
-    one. XLA for CPU sorts these 4 times faster than floats.
-    """
-    sign = jnp.uint32(1 << 31)
-    bits = jax.lax.bitcast_convert_type(patches.astype(jnp.float32), jnp.uint32)
-    ranked = jnp.sort(jnp.where(bits >= sign, ~bits, bits | sign), axis=1)
-    bits = jnp.where(ranked >= sign, ranked ^ sign, ~ranked)
-    return jax.lax.bitcast_convert_type(bits, jnp.float32).astype(patches.dtype)
-
-
-def _of_sorted(kernel: jax.Array) -> jax.Array:
-    """Turn a kernel [P, D] of the cosine transform of sorted values into one of the values.
-
-    Sorted values rise together: as they are, they differ by little but their mean, and a kernel learns slowly from
-    them. The coefficients of their cosine transform (type II, orthonormal), the faster ones enlarged, hold the same and
-    are far less alike. The transform is folded into the kernel, where it costs next to nothing.
-    """
-    enlarged = jnp.sqrt(1 + jnp.arange(len(kernel), dtype=jnp.float32))[:, None] * kernel
-    return jax.scipy.fft.idct(enlarged, axis=0, norm="ortho")
+    @nn.compact
+    def __call__(self, values: jax.Array) -> jax.Array:
+        matrix = values[..., None]
+        # The bias begins as random numbers: of values around 0, the means that layers see would be nearly linear.
+        for layer in range(EXCHANGEABLE_LAYERS):
+            shape = (4, matrix.shape[-1], EXCHANGEABLE_FEATURES)
+            kernel = self.param(f"kernel_{layer}", nn.initializers.lecun_normal(in_axis=(0, 1)), shape)
+            bias = self.param(f"bias_{layer}", nn.initializers.normal(0.5), shape[2:])
+            matrix = nn.gelu(exchangeable_layer(matrix, kernel, bias))
+        pooled = matrix.mean(axis=2).reshape(-1, EXCHANGEABLE_FEATURES)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (EXCHANGEABLE_FEATURES, self.width))
+        return pooled @ kernel.astype(pooled.dtype)
 
 
 class _Encoder(nn.Module):

@@ -188,11 +188,18 @@ def _model(config: ServerConfig, merged: Merged) -> Model:
     patch_size = config.model.patch_size or merged.block_size
     if patch_size == 1:
         raise ConfigError("the images were encrypted pixel by pixel: set model.patch_size, such as 16, for the ViT")
-    if config.model.reading == "sorted" and patch_size % merged.block_size:
+    reading = config.model.reading
+    if reading != "values" and patch_size % merged.block_size:
         raise ConfigError(
-            f"model.reading=sorted: model.patch_size={patch_size} must be a multiple of the data sets' block size, "
+            f"model.reading={reading}: model.patch_size={patch_size} must be a multiple of the data sets' block size, "
             f"{merged.block_size}, as patches that cut a block see different values of it"
         )
+    for scheme, path in ((one.manifest.scheme, one.path) for one in merged.data_sets if reading == "equivariant"):
+        if scheme.missing is None and not scheme.scheme().common_order:
+            raise ConfigError(
+                "model.reading=equivariant: it needs one order of values for all blocks of an image, and "
+                f"{scheme.name} gave each block its own in {path}: set model.reading=sorted"
+            )
     settings = config.model.settings() | {"patch_size": patch_size}
     return vit(num_classes=len(merged.class_names), **settings)
 

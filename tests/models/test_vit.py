@@ -264,6 +264,52 @@ def test_sorted_reading_of_encrypted_images_is_that_of_plain_ones():
         np.testing.assert_array_equal(logits(encrypted), logits(images))
 
 
+def equivariant(**settings):
+    """As `make`, with the parameters of an equivariant reading."""
+    model, params, images = make(reading="equivariant", depth=1, **settings)
+    drawn = small(depth=1, reading="equivariant").init(jax.random.key(0), SHAPE)
+    return model, {**params, "embedding": drawn["embedding"]}, images
+
+
+def test_equivariant_reading_does_not_see_a_common_order():
+    model, params, images = equivariant()
+    image_keys = jax.random.split(jax.random.key(3, impl="threefry2x32"), len(images))
+    logits = apply(model, params, images)
+    found = {}
+    for order in ("image", "block"):
+        permuted = encrypt(schemes.disposable(4, fixed_blocks=6, pixel_order=order), image_keys, images)
+        assert (np.asarray(permuted) != images).mean() > 0.9
+        found[order] = np.abs(apply(model, params, permuted) - logits).max(axis=1)
+    assert found["image"].max() < 1e-4
+    # An own order in every block is seen in every image, though the sorted values beside are the same.
+    assert found["block"].min() > 1e-3
+
+
+def test_equivariant_reading_does_not_see_the_order_of_blocks_without_positions():
+    model, params, images = equivariant(position_embedding=False, pool="mean")
+    bare = {**params, "Transformer": {k: v for k, v in params["Transformer"].items() if k != "posembed_input"}}
+    image_keys = jax.random.split(jax.random.key(3, impl="threefry2x32"), len(images))
+    scrambled = encrypt(schemes.disposable(4), image_keys, images)
+    assert (np.asarray(scrambled) != images).mean() > 0.9
+    np.testing.assert_allclose(apply(model, bare, scrambled), apply(model, bare, images), atol=1e-4)
+
+
+def test_equivariant_reading_rematerialised_is_the_same():
+    model, params, images = equivariant()
+
+    def gradient(model):
+        of_logits = jax.jit(jax.grad(lambda params: model.apply(params, images).sum()))
+        return of_logits(params)["embedding"]["exchangeable"]
+
+    expected = gradient(model)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(expected))
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5),
+        gradient(dataclasses.replace(model, remat=True)),
+        expected,
+    )
+
+
 def test_exact_and_tanh_gelu_differ_slightly():
     model, params, images = make()
     exact = apply(dataclasses.replace(model, gelu="exact"), params, images)

@@ -276,6 +276,22 @@ def test_pixel_by_pixel_encryption_needs_a_patch_size(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_an_equivariant_reading(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """It is kept with the trained model, and refused where blocks have orders of their own."""
+    tree = {"model": {**MODEL, "reading": "equivariant"}, "train": TRAIN | {"epochs": 1}, "data": {"test_images": 20}}
+    equivariant = parse_as(ServerConfig, tree)
+    own = encrypted(tmp_path / "own.dkds", pixel_order="block")
+    with pytest.raises(
+        ConfigError, match=r"reading=equivariant: it needs one order .* disposable gave each .*own\.dkds"
+    ):
+        train_on_data_sets(equivariant, [*data, own], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    results = train_on_data_sets(equivariant, data, tmp_path / "run", tests=("digits",))
+    assert load_trained(tmp_path / "run").model.reading == "equivariant"
+    (measured,) = evaluate_workdir(tmp_path / "run")["test_sets"]
+    assert measured["accuracy"] == results["test_accuracy"]["digits"]
+
+
 def test_starts_from_a_checkpoint(data: tuple[Path, Path], served: dict, tmp_path: Path) -> None:
     trained = load_trained(served["workdir"])
     export_params(trained.params, trained.model, trained.image_shape, tmp_path / "weights", to="npz")

@@ -28,6 +28,7 @@ class BlockwisePixelPermutation:
         fixed: how many values of each block stay at their place.
     """
 
+    common_order = False
     fixed: int = 0
 
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:

@@ -35,6 +35,11 @@ class ColourShuffling:
 
     per_block: bool = True
 
+    @property
+    def common_order(self) -> bool:
+        """Whether all blocks of an image have one order."""
+        return not self.per_block
+
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
         """Raise `ArgumentError` for more channels than there are tables of orders for; any dtype will do."""
         if shape.channels > _MAX_CHANNELS:

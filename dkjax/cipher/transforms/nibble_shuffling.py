@@ -32,6 +32,11 @@ class NibbleShuffling:
 
     per_block: bool = False
 
+    @property
+    def common_order(self) -> bool:
+        """Whether all blocks of an image have one order."""
+        return not self.per_block
+
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
         """Raise `ArgumentError` for images that are not `uint8`."""
         check_uint8("NibbleShuffling", dtype)

@@ -27,6 +27,8 @@ class RotationFlip:
           (`test_rotation_flip.py::test_variants_are_uniform`).
     """
 
+    common_order = False
+
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
         """Accept every shape and dtype."""
 

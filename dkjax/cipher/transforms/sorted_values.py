@@ -26,6 +26,7 @@ class SortedValues:
     """
 
     invertible = False
+    common_order = False
 
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
         """Accept every shape, and every dtype: all that are encrypted have an order."""

@@ -15,6 +15,7 @@ from dkjax.errors import ArgumentError
 from dkjax.input.device_resident import LazyEncrypted
 from dkjax.input.record_pool import RecordPool
 from dkjax.keys import Ratchet
+from dkjax.models.reading import Reading
 from dkjax.models.vit import Params
 from dkjax.sources import Records
 from dkjax.train.run import Finished, Run
@@ -152,21 +153,30 @@ class Arm:
         reading: how the model reads patches (`dkjax.models.vit.Model.reading`); None for the comparison's own.
 
     Raises:
-        ArgumentError: a kind that encrypts has no scheme, or another has one; or an embedding is to adapt to an order
-            that a sorted reading does not have.
+        ArgumentError: a kind that encrypts has no scheme, or another has one; an embedding is to adapt to an order that
+            the reading does not have; or an equivariant reading is to find one that the scheme does not leave.
     """
 
     name: str
     kind: ArmKind
     scheme: Scheme | None = None
     adapt_embedding: bool = False
-    reading: Literal["values", "sorted"] | None = None
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
-        if self.adapt_embedding and self.reading == "sorted":
+        if self.adapt_embedding and self.reading not in (None, "values"):
             raise ArgumentError(
-                f"the arm {self.name!r}: a sorted reading has no order that an embedding could adapt to"
+                f"the arm {self.name!r}: reading={self.reading} has no order that an embedding could adapt to"
             )
+        self.check_reading(self.reading)
         if self.kind.encrypted != (self.scheme is not None):
             needs = "needs a scheme" if self.kind.encrypted else "does not encrypt: leave its scheme out"
             raise ArgumentError(f"the arm {self.name!r} of kind {self.kind.name} {needs}")
+
+    def check_reading(self, reading: Reading | None) -> None:
+        """Raise `ArgumentError` if a reading needs an order of values that the scheme does not leave."""
+        if reading == "equivariant" and self.scheme is not None and not self.scheme.common_order:
+            raise ArgumentError(
+                f"the arm {self.name!r}: an equivariant reading needs one order of values for all blocks of an image, "
+                f'and {self.scheme.name} gives each block its own here: set reading = "sorted"'
+            )

@@ -80,8 +80,8 @@ def export_params(
         raise ConfigError(f"to={to!r} is not one of {', '.join(FORMATS)}")
     if model.reading != "values" and to != "stablehlo":
         raise ConfigError(
-            f"reading={model.reading!r} has no counterpart in other libraries, whose networks do not sort the values "
-            'of a patch: export to "stablehlo", which holds the whole computation'
+            f"reading={model.reading!r} has no counterpart in other libraries, whose networks read values "
+            'by their places: export to "stablehlo", which holds the whole computation'
         )
     arrays = _flat(params, model, image_shape)
     if to == "hf":

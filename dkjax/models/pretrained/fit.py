@@ -5,6 +5,7 @@ Each takes arrays and the report so far, and returns both anew.
 
 import math
 
+import jax
 import numpy as np
 
 from dkjax.errors import ArgumentError, ConfigError, DataError
@@ -122,6 +123,17 @@ def reset_head(arrays: Arrays, report: Report, model: Model) -> tuple[Arrays, Re
         if name not in arrays:
             report = report.adding(missing=name)
     return arrays | head, report
+
+
+def draw_exchangeable(
+    arrays: Arrays, report: Report, model: Model, image_shape: tuple[int, int, int]
+) -> tuple[Arrays, Report]:
+    """Draw what an equivariant reading has beside a patch embedding, as `model.init` does, always the same."""
+    drawn = model.init(jax.random.key(0), image_shape)[EMBEDDING]["exchangeable"]
+    layers = {f"{EMBEDDING}/exchangeable/{name}": np.asarray(leaf) for name, leaf in drawn.items()}
+    for name in layers:
+        report = report.adding(missing=name)
+    return arrays | layers, report.adding(notes=f"{EMBEDDING}/exchangeable starts from random numbers")
 
 
 def _grid_of(

@@ -118,9 +118,19 @@ def test_folder_for_transformers(tmp_path):
     assert preprocessor["size"] == {"height": 8, "width": 12}
 
 
-@pytest.mark.parametrize("pool", ["token", "mean"])
-@pytest.mark.parametrize(("dtype", "reading"), [("float32", "values"), ("bfloat16", "values"), ("float32", "sorted")])
-def test_stablehlo_gives_the_same_logits(tmp_path, pool, dtype, reading):
+@pytest.mark.parametrize(
+    ("dtype", "reading", "pool"),
+    [
+        ("float32", "values", "token"),
+        ("float32", "values", "mean"),
+        ("bfloat16", "values", "token"),
+        ("bfloat16", "values", "mean"),
+        ("float32", "sorted", "token"),
+        ("float32", "sorted", "mean"),
+        ("float32", "equivariant", "token"),
+    ],
+)
+def test_stablehlo_gives_the_same_logits(tmp_path, dtype, reading, pool):
     model = small(pool=pool, dtype=dtype, reading=reading)
     params = random_params(model, IMAGE)
     path = export_params(params, model, IMAGE, tmp_path / "a.stablehlo", to="stablehlo")
@@ -178,6 +188,7 @@ def test_files_appear_whole_or_not_at_all(tmp_path, to, monkeypatch):
         ({"reading": "sorted"}, {"to": "npz"}, "reading='sorted' has no counterpart in other libraries"),
         ({"reading": "sorted"}, {"to": "safetensors"}, "reading='sorted' has no counterpart"),
         ({"reading": "sorted"}, {"to": "hf"}, "reading='sorted' has no counterpart"),
+        ({"reading": "equivariant"}, {"to": "hf"}, "reading='equivariant' has no counterpart"),
         ({}, {"to": "onnx"}, "to='onnx' is not one of npz, safetensors, hf, stablehlo"),
         ({}, {"to": "hf", "class_names": ["a"]}, "1 class names for num_classes=5"),
     ],

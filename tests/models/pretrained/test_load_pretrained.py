@@ -48,6 +48,18 @@ def test_head_is_kept_on_request_only(path):
         load_pretrained(path, small(num_classes=7), SQUARE, keep_head=True)
 
 
+def test_an_equivariant_reading_starts_from_random_numbers(path):
+    model = small(reading="equivariant")
+    params, report = load_pretrained(path, model, SQUARE)
+    assert_same(params["Transformer"], PARAMS["Transformer"])
+    np.testing.assert_array_equal(params["embedding"]["kernel"], PARAMS["embedding"]["kernel"])
+    drawn = params["embedding"]["exchangeable"]
+    assert_same(drawn, model.init(jax.random.key(0), SQUARE)["embedding"]["exchangeable"])
+    assert report.missing == tuple(f"embedding/exchangeable/{name}" for name in drawn)
+    assert report.loaded == len(flat(PARAMS)) - 2
+    assert report.notes == ("embedding/exchangeable starts from random numbers",)
+
+
 def test_a_missing_head_is_reported(tmp_path):
     headless = {name: array for name, array in flat(PARAMS).items() if not name.startswith("head/")}
     np.savez(tmp_path / "a.npz", **headless)
