@@ -265,6 +265,8 @@ def test_what_is_missing_is_named():
             ["arms.1.scheme=sorted_blocks", "arms.1.pixel_order=block"],
             "pixel_order in arm 'disposable-0': the scheme sorted_blocks has none",
         ),
+        (["arms.1.levels=8"], "levels in arm 'disposable-0': the scheme disposable has none"),
+        (["arms.1.scheme=sorted_blocks", "arms.1.order_by=size"], "arms.1.order_by: expected 'value', 'channel'"),
         (
             ["arms.1.reading=sorted", "model.patch_size=4"],
             "model.patch_size=4 must be a multiple of scheme.block_size=8",
@@ -305,6 +307,8 @@ def test_an_arm_has_a_scheme_and_a_reading_of_its_own(load):
     own_order = load("arms.1.pixel_order=block")
     scheme = own_order.scheme_of(own_order.arms[1])
     assert (scheme.name, scheme.fixed_pixels, scheme.own) == ("disposable", "75%", {"pixel_order": "block"})
+    variant = load("arms.1.scheme=sorted_blocks", "arms.1.levels=8", "arms.1.epsilon=2", "arms.2.adapt_embedding=false")
+    assert variant.scheme_of(variant.arms[1]).own == {"levels": 8, "epsilon": 2.0}
     everything_sorted = load("model.reading=sorted", "arms.0.reading=values", "arms.2.adapt_embedding=false")
     assert [everything_sorted.reading_of(arm) for arm in everything_sorted.arms] == ["values", "sorted", "sorted"]
 
@@ -521,6 +525,7 @@ FIXED_BY_THE_REST = {
     ("model", "reading"),  # ... and an order of values
     ("model", "position_embedding"),  # ... and an embedding that takes in an order of blocks
     *(("arms", 0, name) for name in ("scheme", "fixed_blocks", "fixed_pixels", "pixel_order", "adapt_embedding")),
+    *(("arms", arm, name) for arm in range(3) for name in ("order_by", "levels", "epsilon")),  # of sorted_blocks
     ("arms", 1, "adapt_embedding"),
     ("arms", 2, "reading"),
     ("arms", 2, "kind"),  # an adapted arm is of the one kind that can be adapted

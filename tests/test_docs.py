@@ -96,7 +96,7 @@ def test_every_scheme_is_documented_with_its_steps(name):
     ((_, _, steps, _, restriction, *_),) = rows
     scheme = dkjax.schemes.by_name(name)
     assert re.findall(r"`(\w+)", steps) == [type(step).__name__ for step in scheme.transforms]
-    takes = [parameter for parameter in ("fixed_blocks", "fixed_pixels", "pixel_order") if parameter in restriction]
+    takes = re.findall(r"`(\w+)`", restriction)
     assert takes == list(inspect.signature(getattr(dkjax.schemes, name)).parameters)[1:]
 
 

@@ -398,6 +398,10 @@ def _arms() -> Any:
     return importlib.import_module("dkjax.experiment.arms.registry")
 
 
+_FURTHER = ("pixel_order", "order_by", "levels", "epsilon")
+"""Parameters of schemes that an arm may set, beside the counts of fixed positions."""
+
+
 class ArmConfig(Section):
     """`[[arms]]`: one line of the comparison. Unless its kind is given, it is what the name begins with.
 
@@ -410,6 +414,9 @@ class ArmConfig(Section):
     fixed_blocks: FixedCount | None = None
     fixed_pixels: FixedCount | None = None
     pixel_order: Literal["image", "block"] | None = None
+    order_by: Literal["value", "channel", "luminance"] | None = None
+    levels: PositiveInt | None = None
+    epsilon: NonNegativeFloat | None = None
     reading: Reading | None = None
     adapt_embedding: bool = False
 
@@ -456,7 +463,7 @@ class ArmConfig(Section):
     @property
     def own_scheme(self) -> dict[str, Any]:
         """What this arm sets of its scheme itself."""
-        names = ("scheme", "fixed_blocks", "fixed_pixels", "pixel_order")
+        names = ("scheme", "fixed_blocks", "fixed_pixels", *_FURTHER)
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
@@ -596,8 +603,9 @@ class SimulationConfig(ExperimentConfig):
         for key in ("fixed_blocks", "fixed_pixels"):
             if key in own:
                 _check_restricted(name, key, f"{key} in arm {arm.name!r}")
-        if "pixel_order" in own and "pixel_order" not in _registered(name).parameters:
-            raise ValueError(f"pixel_order in arm {arm.name!r}: the scheme {name} has none")
+        for key in _FURTHER:
+            if key in own and key not in _registered(name).parameters:
+                raise ValueError(f"{key} in arm {arm.name!r}: the scheme {name} has none")
         shared = self.scheme.model_dump() if name == self.scheme.name else {"block_size": self.scheme.block_size}
         return SchemeConfig(**shared | {"name": name} | own)
 

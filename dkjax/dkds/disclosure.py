@@ -4,7 +4,14 @@ from typing import Protocol, runtime_checkable
 
 from dkjax.cipher import Scheme, schemes
 from dkjax.cipher.blocks import BlockShape, block_shape
-from dkjax.cipher.transforms import BlockScrambling, BlockwisePixelPermutation, Leaves, PixelPermutation, SortedValues
+from dkjax.cipher.transforms import (
+    BlockScrambling,
+    BlockwisePixelPermutation,
+    Leaves,
+    NoisyCounts,
+    PixelPermutation,
+    SortedValues,
+)
 from dkjax.dkds.manifest import Description
 
 
@@ -88,8 +95,12 @@ def _left(scheme: Scheme, image_shape: tuple[int, int, int]) -> list[str]:
 
 
 def _rebuilt(scheme: Scheme, shape: BlockShape) -> list[str]:
+    orders = [step.order_by for step in scheme.transforms if isinstance(step, SortedValues)]
+    if orders and orders != ["value"]:
+        return [f"sorted by {orders[0]}, more of each block than its sorted values, which dkjax attack makes no use of"]
     if any(
-        isinstance(step, SortedValues) or (isinstance(step, BlockwisePixelPermutation) and step.count(shape) > 1)
+        isinstance(step, SortedValues | NoisyCounts)
+        or (isinstance(step, BlockwisePixelPermutation) and step.count(shape) > 1)
         for step in scheme.transforms
     ):
         return [

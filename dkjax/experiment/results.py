@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from dkjax.cipher import Scheme, key_space_bits
-from dkjax.cipher.transforms import BlockScrambling, BlockwisePixelPermutation, PixelPermutation, SortedValues
+from dkjax.cipher.transforms import (
+    BlockScrambling,
+    BlockwisePixelPermutation,
+    NoisyCounts,
+    PixelPermutation,
+    SortedValues,
+)
 from dkjax.experiment.arms.kind import Arm
 from dkjax.experiment.shared_setup import SharedSetup
 
@@ -59,7 +65,12 @@ def _fixed(scheme: Scheme, *kinds: type[BlockScrambling | PixelPermutation | Blo
 
 def _pixel_order(scheme: Scheme) -> str | None:
     """Say whether the values of an image's blocks have one order, or each block one of its own."""
-    orders = {PixelPermutation: "image", BlockwisePixelPermutation: "block", SortedValues: "sorted"}
+    orders = {
+        PixelPermutation: "image",
+        BlockwisePixelPermutation: "block",
+        SortedValues: "sorted",
+        NoisyCounts: "sorted",
+    }
     return next((orders[type(step)] for step in scheme.transforms if type(step) in orders), None)
 
 

@@ -5,6 +5,7 @@ import operator
 from typing import Any
 
 from dkjax.errors import ArgumentError
+from dkjax.reference.sorting import NoisyCounts, Quantisation, SortedValues
 from dkjax.reference.transforms import (
     BlockScrambling,
     BlockwisePixelPermutation,
@@ -13,7 +14,6 @@ from dkjax.reference.transforms import (
     NibbleShuffling,
     PixelPermutation,
     RotationFlip,
-    SortedValues,
     Transform,
 )
 
@@ -32,7 +32,7 @@ _BLOCK_SIZES = {
 _OPTIONS = {
     "disposable": ("fixed_blocks", "fixed_pixels", "pixel_order"),
     "horio": ("fixed_blocks", "fixed_pixels"),
-    "sorted_blocks": ("fixed_blocks",),
+    "sorted_blocks": ("fixed_blocks", "order_by", "levels", "epsilon"),
 }
 
 NAMES = tuple(_BLOCK_SIZES)
@@ -54,7 +54,8 @@ def by_name(name: str, **parameters: Any) -> Scheme:
     Args:
         name: one of `NAMES`.
         **parameters: `block_size`; for `disposable` and `horio` also `fixed_blocks` and `fixed_pixels`, for
-            `disposable` alone also `pixel_order`; for `sorted_blocks` also `fixed_blocks`.
+            `disposable` alone also `pixel_order`; for `sorted_blocks` also `fixed_blocks`, `order_by`, `levels` and
+            `epsilon`.
 
     Returns:
         The scheme, with the block size of its paper where none is given.
@@ -78,7 +79,26 @@ def by_name(name: str, **parameters: Any) -> Scheme:
         raise ArgumentError(f'pixel_order must be "image" or "block", got {pixel_order!r}')
     if pixel_order == "block":
         return Scheme(name, block_size, (BlockScrambling(fixed_blocks), BlockwisePixelPermutation(fixed_pixels)))
+    if name == "sorted_blocks":
+        return Scheme(name, block_size, (BlockScrambling(fixed_blocks), *_sorting(parameters)))
     return Scheme(name, block_size, _transforms(name, fixed_blocks, fixed_pixels))
+
+
+def _sorting(parameters: dict[str, Any]) -> tuple[Transform, ...]:
+    order_by, levels, epsilon = (
+        parameters.get(name, default) for name, default in (("order_by", "value"), ("levels", 256), ("epsilon", 0.0))
+    )
+    if not isinstance(order_by, str) or order_by not in ("value", "channel", "luminance"):
+        raise ArgumentError(f"order_by must be value, channel or luminance, got {order_by!r}")
+    if not 2 <= _count("levels", levels) <= 256:
+        raise ArgumentError(f"levels must be 2 to 256, got {levels!r}")
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not (0.01 <= epsilon <= 20 or epsilon == 0):
+        raise ArgumentError(f"epsilon must be 0 for no noise, or .01 to 20, got {epsilon!r}")
+    if epsilon:
+        if order_by != "value":
+            raise ArgumentError(f"epsilon={epsilon!r} adds noise to counts of all values: order_by must be value")
+        return (NoisyCounts(levels, float(epsilon)),)
+    return *((Quantisation(levels),) if levels < 256 else ()), SortedValues(order_by)
 
 
 def _transforms(name: str, fixed_blocks: int, fixed_pixels: int) -> tuple[Transform, ...]:
@@ -93,8 +113,6 @@ def _transforms(name: str, fixed_blocks: int, fixed_pixels: int) -> tuple[Transf
             return NibbleShuffling(per_block=True), BlockScrambling()
         case "pe":
             return NegativePositive(per_value=True), ColourShuffling()
-        case "sorted_blocks":
-            return BlockScrambling(fixed_blocks), SortedValues()
         case "patch_shuffle":
             return (BlockScrambling(),)
         case _:

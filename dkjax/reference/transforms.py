@@ -66,7 +66,8 @@ def _check_fixed(name: str, fixed: int, total: int) -> None:
         raise ArgumentError(f"{name}={fixed} is more than the {total} there are")
 
 
-def _check_uint8(dtype: np.dtype) -> None:
+def check_uint8(dtype: np.dtype) -> None:
+    """Refuse anything but bytes."""
     if dtype != np.uint8:
         raise ArgumentError(f"the scheme changes values of 8 bits: expected uint8 images, got {dtype}")
 
@@ -148,22 +149,6 @@ class BlockwisePixelPermutation:
 
 
 @dataclasses.dataclass(frozen=True)
-class SortedValues(_AnyDtype):
-    """The values of every block in ascending order; nothing is drawn, and nothing undoes it."""
-
-    def sample(self, keys: np.ndarray, shape: BlockShape) -> None:
-        """Draw nothing."""
-
-    def apply(self, parameters: None, blocks: np.ndarray, shape: BlockShape) -> np.ndarray:
-        """Sort the values."""
-        return np.sort(blocks, axis=2, kind="stable")
-
-    def invert(self, parameters: None, blocks: np.ndarray, shape: BlockShape) -> np.ndarray:
-        """Raise `ArgumentError`."""
-        raise ArgumentError("sorted blocks cannot be decrypted: sorting discards where in its block each value was")
-
-
-@dataclasses.dataclass(frozen=True)
 class RotationFlip(_AnyDtype):
     """Every block is turned by `v mod 4` quarters counter-clockwise, then mirrored left to right if `v >= 4`."""
 
@@ -211,7 +196,7 @@ class NegativePositive:
 
     def check(self, shape: BlockShape, dtype: np.dtype) -> None:
         """Refuse anything but bytes."""
-        _check_uint8(dtype)
+        check_uint8(dtype)
 
     def sample(self, keys: np.ndarray, shape: BlockShape) -> np.ndarray:
         """Draw `uint8[K, N or 1, P or 1]`."""
@@ -263,7 +248,7 @@ class NibbleShuffling:
 
     def check(self, shape: BlockShape, dtype: np.dtype) -> None:
         """Refuse anything but bytes."""
-        _check_uint8(dtype)
+        check_uint8(dtype)
 
     def sample(self, keys: np.ndarray, shape: BlockShape) -> tuple[np.ndarray, np.ndarray]:
         """Draw bits, `uint8[K, R, 2P]`, and orders, `int32[K, R, 2P]`, with `R = N or 1`."""

@@ -33,7 +33,9 @@ NUM_IMAGES = 2
 # The other schemes, on bytes.
 BYTES_SHAPE = (8, 12, 3)
 OTHERS = {name: schemes.by_name(name, block_size=1 if name == "pe" else 4) for name in schemes.NAMES[1:]} | {
-    "disposable by block": schemes.disposable(4, fixed_blocks=2, fixed_pixels=36, pixel_order="block")
+    "disposable by block": schemes.disposable(4, fixed_blocks=2, fixed_pixels=36, pixel_order="block"),
+    "sorted_blocks by luminance": schemes.sorted_blocks(4, order_by="luminance", levels=16),
+    "sorted_blocks with noise": schemes.sorted_blocks(4, levels=16, epsilon=1.0),
 }
 
 

@@ -111,6 +111,8 @@ def test_what_it_is_not_made_for():
     assert plan(schemes.sorted_blocks(4))
     for name in ("etc", "le", "ele", "negative_positive"):
         assert plan(schemes.by_name(name, block_size=4)) is None
+    for variant in ({"order_by": "channel"}, {"order_by": "luminance"}, {"levels": 16}, {"epsilon": 1.0}):
+        assert plan(schemes.sorted_blocks(4, **variant)) is None
     assert plan(schemes.sorted_blocks(4), dtype="float32") is None
     assert plan(schemes.sorted_blocks(4), dtype="int8") is None
     assert plan(SCHEME, dtype=jnp.float8_e4m3fn) is None

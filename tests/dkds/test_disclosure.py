@@ -64,6 +64,22 @@ def test_an_own_order_in_every_block() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variant", "said", "attacked"),
+    [
+        ({"order_by": "channel"}, "which values of a block are of which channel; sorted by channel, more of", False),
+        ({"order_by": "luminance"}, "which values of a block are of one pixel; sorted by luminance, more of", False),
+        ({"levels": 8}, "; which values are in each block, rounded to 8 levels; without an order", True),
+        ({"levels": 8, "epsilon": 0.5}, "of 8 levels, with noise (epsilon 0.5 for one value, 12 times that for", True),
+    ],
+)
+def test_variants_of_sorted_blocks(variant: dict, said: str, attacked: bool) -> None:
+    sentence = not_hidden(describe(scheme=SchemeEntry.of(schemes.sorted_blocks(2, **variant))))
+    assert said in sentence
+    assert ("SSIM .05" in sentence) == attacked
+    assert ("histogram of every image" in sentence) != attacked
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"keys": "reproducible"}, "come from a seed"),

@@ -163,6 +163,16 @@ def schemes_cases() -> Iterator[tuple[str, str, dict]]:
     for dtype, fixed_blocks in (("int16", 2), ("float32", 0)):
         fixed = {"fixed_blocks": fixed_blocks}
         yield _encryption("threefry2x32", "sorted_blocks", [2, 8, 12, 3], dtype=dtype, keys="d", **fixed)
+    for prng, variant in (
+        ("threefry2x32", {"order_by": "channel"}),
+        ("threefry2x32", {"order_by": "luminance", "levels": 4}),
+        ("threefry2x32", {"levels": 7, "fixed_blocks": 2}),
+        ("threefry2x32", {"levels": 16, "epsilon": 0.5}),
+        ("chacha20", {"epsilon": 4.0}),
+    ):
+        yield _encryption(prng, "sorted_blocks", [2, 8, 12, 3], keys="e", **variant)
+    yield _encryption("threefry2x32", "sorted_blocks", [1, 8, 12, 3], dtype="float32", order_by="channel")
+    yield _encryption("threefry2x32", "sorted_blocks", [1, 8, 12, 1], order_by="luminance")
     for prng, block_fixed in itertools.product(WORDS, ({}, {"fixed_blocks": 2, "fixed_pixels": 36})):
         yield _encryption(prng, "disposable", [2, 8, 12, 3], keys="d", **block_fixed, pixel_order="block")
     for name in ("disposable", "etc", "ele", "pe"):
@@ -191,7 +201,7 @@ def _encryption(
     block_size: int | None = None,
     dtype: str = "uint8",
     keys: str = "a",
-    **fixed: int | str,
+    **fixed: float | str,
 ) -> tuple[str, str, dict]:
     key_shape = shape[:-3] if key_shape is None else key_shape
     parameters = {"block_size": block_size or (1 if scheme == "pe" else 4), **fixed}
@@ -254,6 +264,18 @@ def invalid_cases() -> Iterator[tuple[str, str, dict]]:
         "make_scheme",
         {"scheme": "sorted_blocks", "parameters": {"fixed_pixels": 1}},
     )
+    for name, values in (
+        ("order_by", ("", "Value", "colour", 1, None)),
+        ("levels", (0, 1, 257, 2.0, True, None)),
+        ("epsilon", (-1, 0.001, 21, True, None, "1")),
+    ):
+        for value in values:
+            yield f"{name} {value!r}", "make_scheme", {"scheme": "sorted_blocks", "parameters": {name: value}}
+    for order_by in ("channel", "luminance"):
+        parameters = {"epsilon": 1.0, "order_by": order_by}
+        yield f"noise by {order_by}", "make_scheme", {"scheme": "sorted_blocks", "parameters": parameters}
+    for variant in ({"order_by": "luminance"}, {"levels": 8}, {"epsilon": 1.0}):
+        yield _refused(f"{variant} of int8", "sorted_blocks", [1, 8, 8, 3], dtype="int8", **variant)
     yield _refused("blocks larger than the image", "disposable", [1, 8, 8, 3], block_size=16)
     for fixed in ({"fixed_blocks": 7}, {"fixed_pixels": 49}, {"fixed_blocks": 6, "fixed_pixels": 10**6}):
         yield _refused(f"{fixed} of 6 blocks of 48 values", "disposable", [1, 8, 12, 3], **fixed)
@@ -287,7 +309,7 @@ def _refused(
     block_size: int | None = None,
     dtype: str = "uint8",
     inverse: bool = False,
-    **fixed: int,
+    **fixed: float | str,
 ) -> tuple[str, str, dict]:
     inputs = {
         "prng": "chacha20",

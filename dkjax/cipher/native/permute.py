@@ -59,11 +59,13 @@ def plan_of(scheme: Scheme, image_shape: tuple[int, ...], dtype: np.dtype, inver
     """Say how the native kernel runs a scheme on images `(H, W, C)`; None if it is not made for that.
 
     It is made for block scrambling, followed or preceded by one order of values for all blocks, followed by an order
-    for each block, or followed by sorting bytes; for up to 32768 blocks, and values of a block.
+    for each block, or followed by sorting all bytes of it; for up to 32768 blocks, and values of a block.
     """
     kinds = [type(transform) for transform in scheme.transforms]
     inside = [kind for kind in kinds if kind in _INSIDE]
     if set(kinds) - {BlockScrambling, *_INSIDE} or len(set(kinds)) < len(kinds) or len(inside) > 1 or not kinds:
+        return None
+    if any(getattr(transform, "order_by", "value") != "value" for transform in scheme.transforms):
         return None
     how = _INSIDE[inside[0]] if inside else Inside.KEPT
     if how == Inside.OWN and kinds[-1] is not inside[0]:

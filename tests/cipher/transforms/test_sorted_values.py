@@ -35,6 +35,69 @@ def test_law(dtype):
     assert SortedValues().count(shape) == 1
 
 
+def by_luminance(pixels: list) -> list:
+    return sorted(pixels, key=lambda rgb: (299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2], *rgb))
+
+
+def pixels_of(order_by: str) -> np.ndarray:
+    """Pixels of the blocks, three times as many as there are colours, so that some are equal."""
+    blocks = np.random.default_rng(2).integers(0, 3, (5, 27), dtype=np.uint8) * 100
+    shape = BlockShape(num_blocks=5, block_size=3, channels=3)
+    found = jax.jit(lambda each: SortedValues(order_by).apply((), each, shape))(jnp.array(blocks))
+    return np.stack([blocks, found]).reshape(2, 5, 9, 3)
+
+
+def test_by_channel():
+    plain, found = pixels_of("channel")
+    np.testing.assert_array_equal(found, np.sort(plain, axis=1))
+
+
+def test_by_luminance():
+    plain, found = pixels_of("luminance")
+    assert found.tolist() == [by_luminance(pixels) for pixels in plain.tolist()]
+
+
+@pytest.mark.parametrize("order_by", ["channel", "luminance"])
+def test_no_order_of_pixels_is_left(order_by):
+    scheme, images = schemes.sorted_blocks(4, order_by=order_by), images_of()
+    order = np.random.default_rng(3).permutation(16)
+    shuffled = blocks_of(images).reshape(3, 6, 16, 3)[:, :, order]
+    moved = shuffled.reshape(3, 2, 3, 4, 4, 3).transpose(0, 1, 3, 2, 4, 5).reshape(images.shape)
+    assert (moved != images).mean() > 0.5
+    found = np.asarray(encrypt(scheme, KEYS, images))
+    np.testing.assert_array_equal(encrypt(scheme, KEYS, moved), found)
+    assert not np.array_equal(found, encrypt(schemes.sorted_blocks(4), KEYS, images))
+    # Sorted by value, nothing but the default's bytes is left.
+    left = np.sort(blocks_of(found), axis=2)
+    np.testing.assert_array_equal(left, blocks_of(np.asarray(encrypt(schemes.sorted_blocks(4), KEYS, images))))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"order_by": "colour"}, "order_by must be one of value, channel, luminance, got 'colour'"),
+        ({"levels": 1}, "levels must be a whole number from 2 to 256, got 1"),
+        ({"levels": 16.0}, "levels must be a whole number from 2 to 256, got 16.0"),
+        ({"epsilon": 0.001}, "epsilon must be 0 for no noise, or 0.01 to 20, got 0.001"),
+        ({"epsilon": float("nan")}, "epsilon must be 0 for no noise, or 0.01 to 20, got nan"),
+        ({"epsilon": "1"}, "epsilon must be a number, got '1'"),
+        ({"epsilon": 1.0, "order_by": "channel"}, 'counts of all values of a block: set order_by="value"'),
+    ],
+)
+def test_bad_settings(given, message):
+    with pytest.raises(ArgumentError, match=message):
+        schemes.sorted_blocks(4, **given)
+
+
+def test_settings_are_written_where_they_are_not_the_default():
+    assert schemes.parameters_of(schemes.sorted_blocks(4)) == {"block_size": 4, "fixed_blocks": 0}
+    for own in ({"order_by": "channel"}, {"levels": 9}, {"levels": 9, "epsilon": 2.0}):
+        scheme = schemes.sorted_blocks(4, **own)
+        assert schemes.parameters_of(scheme) == {"block_size": 4, "fixed_blocks": 0, **own}
+        bare = type(scheme)(scheme.name, 4, scheme.transforms)  # made past the registration
+        assert schemes.parameters_of(bare) == schemes.parameters_of(scheme)
+
+
 @pytest.mark.parametrize("high", [2, 256])
 @pytest.mark.parametrize("fixed_blocks", [0, 3])
 def test_what_is_left_of_an_own_order(high, fixed_blocks):
