@@ -45,7 +45,8 @@ def encrypt_chunks(
     Args:
         scheme: the encryption.
         image_keys: gives keys; see `keys_of`. A position that fills up is that of the chunk's first image, again.
-        images: arrays `[k, H, W, C]` of any lengths, 0 included; images of several arrays never share a chunk.
+        images: arrays `[k, H, W, C]` of any lengths, 0 included; images of several arrays never share a chunk, and nobody
+            changes them before they have come out.
         at_most: how many images there are, if they may be few: no chunk is larger than the next power of two.
 
     Yields:
@@ -63,6 +64,7 @@ def encrypt_chunks(
     """
     counts: deque[int] = deque()
     copies: deque[jax.Array] = deque()
+    on_cpu = jax.default_backend() == "cpu"
 
     def filled_up() -> Iterator[tuple[jax.Array, np.ndarray]]:
         position = 0
@@ -74,7 +76,9 @@ def encrypt_chunks(
                 rows = np.arange(size)
                 rows[len(chunk) :] = 0
                 copies.append(image_keys(position + rows))
-                yield copies[-1], chunk if len(chunk) == size else chunk[rows]
+                whole = chunk if len(chunk) == size else chunk[rows]
+                # Nobody writes to it any more, so a CPU may use its memory, if that is aligned, and need not copy it.
+                yield copies[-1], jax.device_put(whole) if on_cpu else whole
                 position += len(chunk)
 
     def erase_oldest() -> None:

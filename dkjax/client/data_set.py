@@ -1,10 +1,10 @@
 """What a client hands over: its images, encrypted, as a data set on disk that can be copied, checked and trained on."""
 
+import contextlib
 import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dkjax.cipher import Scheme
 from dkjax.client.augment import augment
 from dkjax.client.from_config import make_ratchet
 from dkjax.client.rand_augment import check_channels
-from dkjax.client.upload import RecordBuffer, encrypt_record_chunks, records_at_a_time
+from dkjax.client.upload import encrypt_record_chunks, records_at_a_time
 from dkjax.config import AugmentConfig, KeysConfig, resolved
 from dkjax.dkds import Description, Manifest, Part, layout, open_writer
 from dkjax.dkds.manifest import describe
@@ -136,12 +136,14 @@ def encrypt_data_set(
                     read_from = fingerprint(source, _records_of(source, order, items))
                     image_keys = round_keys.for_client(_key_name(order), len(items))
                     chunks = _read(source, order, number, items)
-                    collected = RecordBuffer(len(items), source.image_shape)
-                    for chunk in encrypt_record_chunks(order.scheme, image_keys, chunks):
-                        collected.append(chunk)
-                        report(Progress(done + collected.filled, total, kept, chunk))
-                # While one shard goes to the disk, the next is read and encrypted.
-                write(partial(writer.add, number, collected.records, read_from))
+                    with contextlib.ExitStack() as begun:
+                        shard = begun.enter_context(writer.shard(number, read_from))
+                        for chunk in encrypt_record_chunks(order.scheme, image_keys, chunks):
+                            shard.append(chunk)
+                            report(Progress(done + shard.filled, total, kept, chunk))
+                        write(None)
+                        # While one shard is hashed and goes to the disk, the next is read and encrypted.
+                        write(begun.pop_all().close)
                 done += len(items)
                 report(Progress(done, total, kept))
         finally:

@@ -1,11 +1,10 @@
-"""One shard: records in a safetensors file, written whole and read where it lies.
+"""One shard: records in a safetensors file, read where it lies; `growing_shard.py` writes it.
 
 It is read through a memory map, which the safetensors library does not offer, so the few lines that read its header are
 here; they accept exactly what a shard must be and nothing else.
 """
 
 import dataclasses
-import hashlib
 import math
 import os
 import zlib
@@ -19,10 +18,8 @@ from dkjax.dkds import layout
 from dkjax.dkds.manifest import Manifest, ShardEntry
 from dkjax.errors import DamagedDataSetError
 from dkjax.formats import strict_json
-from dkjax.formats.safetensors import write_safetensors
-from dkjax.runtime.files import sha256_of, whole_file
+from dkjax.runtime.files import sha256_of
 from dkjax.runtime.mapped_file import MappedFile, map_file
-from dkjax.sources.source import Records
 
 _TENSORS = {"image": ("U8", "u1"), "label": ("I32", "<i4"), "id": ("U8", "u1"), "crc32": ("U32", "<u4")}
 """The dtype of each, as safetensors calls it and as NumPy does."""
@@ -66,35 +63,6 @@ def record_crcs(image: np.ndarray, label: np.ndarray, ids: np.ndarray) -> NDArra
 def record_tails(label: np.ndarray, ids: np.ndarray) -> NDArray[np.uint8]:
     """Return what a checksum of a record takes in after its image: uint8[n, 20], label (little-endian) and id."""
     return np.concatenate([label.astype("<i4").reshape(-1, 1).view(np.uint8), ids], axis=1)
-
-
-def write_shard(folder: Path, number: int, records: Records, ids: NDArray[np.uint8], data_set_id: str) -> ShardEntry:
-    """Write a shard, which appears whole or not at all.
-
-    Args:
-        folder: the data set's folder.
-        number: which shard, from 0.
-        records: encrypted images and labels.
-        ids: uint8[n, 16].
-        data_set_id: 32 hexadecimal digits.
-
-    Returns:
-        The shard's entry in the manifest.
-    """
-    image = np.ascontiguousarray(records["image"])
-    label = records["label"].astype(np.int32)
-    crc32 = record_crcs(image, label, ids)
-    tensors: dict[str, np.ndarray] = {"label": label, "crc32": crc32, "id": ids, "image": image}
-    path = folder / layout.shard_name(number)
-    digest = hashlib.sha256()
-    with whole_file(path) as unfinished, open(unfinished, "xb") as file:
-
-        def write(data: Any) -> None:
-            digest.update(data)
-            file.write(data)
-
-        write_safetensors(write, tensors, _metadata(data_set_id, number))
-    return ShardEntry(file=path.name, sha256=digest.hexdigest(), bytes=path.stat().st_size, records=len(label))
 
 
 def entry_of(path: Path, number: int) -> ShardEntry:
@@ -148,7 +116,7 @@ def open_shard(folder: Path, number: int, manifest: Manifest) -> Shard:
             "shard-size", f"{path} has {size} bytes, not {entry.bytes}: copy it again", shard=number
         )
     header, first_byte = _read_header(path, number)
-    if header.get("__metadata__") != _metadata(manifest.id, number):
+    if header.get("__metadata__") != metadata_of(manifest.id, number):
         raise DamagedDataSetError(
             "shard-foreign", f"{path} is a shard of another data set, or another shard of this one", shard=number
         )
@@ -170,7 +138,7 @@ def holds_shard_of(
     except DamagedDataSetError:
         return False
     count = header["label"]["shape"][0]
-    if header.get("__metadata__") != _metadata(data_set_id, number) or count > max_records:
+    if header.get("__metadata__") != metadata_of(data_set_id, number) or count > max_records:
         return False
     if any(header[name]["shape"] != shape for name, shape in _shapes(count, image_shape).items()):
         return False
@@ -206,7 +174,7 @@ def _mapped(path: Path, number: int, header: dict[str, Any], first_byte: int) ->
     return Shard(array("image"), array("label"), array("id"), array("crc32"), file)
 
 
-def _metadata(data_set_id: str, number: int) -> dict[str, str]:
+def metadata_of(data_set_id: str, number: int) -> dict[str, str]:
     """Return the metadata of a shard's file: of two entries, safetensors would write either first."""
     return {"dkds": f"{data_set_id}/{number}"}
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 import dkjax
 from dkjax.dkds import layout
 from dkjax.dkds.data_set import commit_of
+from dkjax.dkds.growing_shard import GrowingShard, growing_shard
 from dkjax.dkds.manifest import Description, Manifest, ShardEntry, is_word
-from dkjax.dkds.shard import entry_of, holds_shard_of, write_shard
+from dkjax.dkds.shard import entry_of, holds_shard_of
 from dkjax.errors import ConfigError, DataError
 from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, sync, whole_file, write_json
 from dkjax.seeds import generator
@@ -93,7 +94,7 @@ class DataSetWriter:
         """Forget finished shards whose images are not any more what they were made from.
 
         Args:
-            read_from: what the images of some items are read from now, as it was given to `add`.
+            read_from: what the images of some items are read from now, as it was given to `shard`.
 
         Returns:
             How many items are to be gone through again.
@@ -108,20 +109,33 @@ class DataSetWriter:
             del self._entries[number]
         return sum(len(self.items_of(number)) for number in changed)
 
-    def add(self, number: int, records: Records, read_from: str = "") -> None:
-        """Write a shard.
+    @contextlib.contextmanager
+    def shard(self, number: int, read_from: str = "") -> Iterator[GrowingShard]:
+        """Let a shard be written, record after record.
 
         Args:
             number: one of `missing`.
-            records: the encrypted images of its items, without those that could not be read.
-            read_from: what they were read from, so that a change is noticed when this is resumed; it stays in the plan.
+            read_from: what its items are read from, so that a change is noticed when this is resumed; it stays in the
+                plan.
+
+        Yields:
+            The shard, to which the encrypted images of its items are appended, without those that could not be read.
+            At the end of the block, which may come on another thread, it is there.
         """
-        ids = [_derived(self._seed, f"record {number} {i}") for i in range(len(records["label"]))]
-        ids_of_records = np.frombuffer(b"".join(ids), np.uint8).reshape(-1, layout.ID_BYTES)
-        self._entries[number] = write_shard(self.path, number, records, ids_of_records, self._id)
+        ids = b"".join(_derived(self._seed, f"record {number} {i}") for i in range(len(self.items_of(number))))
+        ids_of_records = np.frombuffer(ids, np.uint8).reshape(-1, layout.ID_BYTES)
+        image_shape = self._description.image_shape
+        with growing_shard(self.path, number, ids_of_records, image_shape, self._id) as shard:
+            yield shard
+        self._entries[number] = shard.entry
         if read_from:
             self._plan.setdefault(_READ_FROM, {})[str(number)] = read_from
             write_json(self.path / layout.PLAN, self._plan, private=True)
+
+    def add(self, number: int, records: Records) -> None:
+        """Write a shard whose records are all there; arguments as for `shard`."""
+        with self.shard(number) as shard:
+            shard.append(records)
 
     def commit(self) -> Manifest:
         """Write the manifest and COMMIT, and forget the plan.

@@ -5,6 +5,7 @@ written, and keeps metadata in a hash map, whose order changes from run to run; 
 """
 
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,16 +29,20 @@ def write_safetensors(
     Guarantees:
         - the safetensors package reads what was written (`test_safetensors.py::test_the_package_reads_it`).
     """
-    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
-    offset = 0
-    for name, array in arrays.items():
-        end = offset + array.nbytes
-        dtype = _NAMES[f"{array.dtype.kind}{array.dtype.itemsize}"]
-        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
-    write(struct.pack("<Q", len(text)) + text)
+    write(beginning({name: (array.shape, array.dtype) for name, array in arrays.items()}, metadata))
     for array in arrays.values():
         little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         write(little_endian.reshape(-1).view(np.uint8).data)
+
+
+def beginning(arrays: Mapping[str, tuple[tuple[int, ...], np.dtype]], metadata: Mapping[str, str]) -> bytes:
+    """Return what precedes the bytes of the arrays in a file, of which the shapes and dtypes are known by name."""
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    offset = 0
+    for name, (shape, dtype) in arrays.items():
+        end = offset + math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": _NAMES[f"{dtype.kind}{dtype.itemsize}"], "shape": shape, "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return struct.pack("<Q", len(text)) + text

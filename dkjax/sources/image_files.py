@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkjax.errors import ArgumentError
+from dkjax.runtime.aligned import aligned_empty
 from dkjax.runtime.threads import on_all_cores
 from dkjax.sources.decode import Unreadable, check_files, decode_images
 from dkjax.sources.findings import NOTHING_FOUND, Findings, Skipped
@@ -88,7 +89,7 @@ class ImageFilesSource:
 
     def __getitem__(self, indices: Indices) -> Records:
         chosen = positions(indices, len(self))
-        images = np.empty((len(chosen), *self.image_shape), np.uint8)
+        images = aligned_empty((len(chosen), *self.image_shape), np.uint8)
         readable: list[int] = []
         files = [self._folder / self._names[position] for position in chosen]
         for position, image in zip(

@@ -15,7 +15,8 @@ from small_data_sets import SHAPE, describe, edit_manifest, flip, header_length,
 
 from dkjax.dkds import Manifest
 from dkjax.dkds.data_set import read_manifest
-from dkjax.dkds.shard import damaged_records, entry_of, holds_shard_of, open_shard, record_crcs, write_shard
+from dkjax.dkds.growing_shard import write_shard
+from dkjax.dkds.shard import damaged_records, entry_of, holds_shard_of, open_shard, record_crcs
 from dkjax.errors import DamagedDataSetError
 
 FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

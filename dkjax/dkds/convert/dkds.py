@@ -6,7 +6,8 @@ from pathlib import Path
 from dkjax.dkds import Manifest, layout, open_data_set
 from dkjax.dkds.convert.container import Container
 from dkjax.dkds.convert.stream import Chunk, RecordStream, rows_at_a_time
-from dkjax.dkds.shard import record_crcs, write_shard
+from dkjax.dkds.growing_shard import write_shard
+from dkjax.dkds.shard import record_crcs
 from dkjax.dkds.writer import write_manifest
 from dkjax.errors import DamagedDataSetError
 
