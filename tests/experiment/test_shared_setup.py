@@ -59,7 +59,7 @@ def test_names_that_fit_no_file_are_numbered(photos: Path) -> None:
 
 
 def test_what_does_not_fit(photos: Path) -> None:
-    with pytest.raises(DataError, match="client 2 .* would have 4 images, and min_partition_size=5; use a smaller"):
+    with pytest.raises(DataError, match=r"client 2 .* would have 4 images, and min_partition_size=5; use a smaller"):
         prepare(config_of(photos, min_partition_size=5), Observer())
     with pytest.raises(ConfigError, match="partition_by='site' is neither 'folder' nor a column"):
         prepare(config_of(photos, "site"), Observer())
