@@ -40,9 +40,11 @@ def cost(
     from dkjax.federated import cost as costs
     from dkjax.models.vit import vit
     from dkjax.sources.open import open_configured
+    from dkjax.sources.source import natural_ids
 
     source = open_configured(settings.data, "train")
-    federated, clients = settings.federated, settings.clients.count
+    federated, by = settings.federated, settings.clients.partition_by
+    clients = settings.clients.count if by is None else len({*natural_ids(source, by)})
     model = vit(num_classes=len(source.class_names), patch_size=settings.patch_size, **settings.model.settings())
     case = costs.Case(
         model=model,

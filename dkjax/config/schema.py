@@ -152,7 +152,8 @@ class ClientsConfig(Section):
     """`[clients]`: how the training images are partitioned among the clients, and how often these upload."""
 
     count: PositiveInt = 4
-    partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity"] = "iid"
+    partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity", "natural_id"] = "iid"
+    partition_by: str | None = None
     alpha: PositiveFloat = 1.0
     shards_per_client: PositiveInt = 2
     num_classes_per_partition: PositiveInt = 2
@@ -160,6 +161,20 @@ class ClientsConfig(Section):
     seed: NonNegativeInt = 0
     rounds: PositiveInt = 1
     train_on: Literal["all", "newest"] = "all"
+
+    @pydantic.model_validator(mode="after")
+    def _natural_ids_are_named(self) -> "ClientsConfig":
+        if (self.partition == "natural_id") != (self.partition_by is not None):
+            raise ValueError(
+                'partition = "natural_id" and partition_by belong together: the column of the table of labels, or '
+                '"folder" for sub-folders, that says whose an image is'
+            )
+        return self
+
+    @property
+    def known_count(self) -> int | None:
+        """How many clients there are; None where the data say it."""
+        return None if self.partition == "natural_id" else self.count
 
 
 class KeysConfig(Section):
@@ -480,8 +495,9 @@ class ExperimentConfig(Section):
     @pydantic.model_validator(mode="after")
     def _enough_clients(self) -> "ExperimentConfig":
         wanted = self.federated.clients_per_round
-        if wanted is not None and wanted > self.clients.count:
-            raise ValueError(f"federated.clients_per_round={wanted} is more than clients.count={self.clients.count}")
+        count = self.clients.known_count
+        if wanted is not None and count is not None and wanted > count:
+            raise ValueError(f"federated.clients_per_round={wanted} is more than clients.count={count}")
         return self
 
 

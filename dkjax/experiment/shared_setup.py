@@ -1,13 +1,14 @@
 """What all arms of a simulation have in common: who holds which images, and the schemes that have to fit them."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from dkjax.cipher.blocks import block_shape
 from dkjax.client.from_config import make_scheme
 from dkjax.client.rand_augment import check_channels
 from dkjax.client.upload import Client
-from dkjax.config import ArmConfig, AugmentConfig, DataConfig, ExperimentConfig, SimulationConfig
+from dkjax.config import ArmConfig, AugmentConfig, ClientsConfig, DataConfig, ExperimentConfig, SimulationConfig
 from dkjax.errors import ConfigError
 from dkjax.experiment.arms.kind import Arm
 from dkjax.experiment.arms.registry import arm_kind
@@ -15,8 +16,8 @@ from dkjax.prng import check_prng
 from dkjax.server.received import weights_of
 from dkjax.sources import Records, Source, read_all
 from dkjax.sources.open import Split, open_configured
-from dkjax.sources.partition import partition
-from dkjax.sources.source import take
+from dkjax.sources.partition import natural_id, partition
+from dkjax.sources.source import Subset, natural_ids, take
 from dkjax.train.observer import Observer
 
 
@@ -85,33 +86,51 @@ def deal_out(
     image_shape = sources["train"].image_shape
     if config.augment.rand_augment is not None:
         check_channels(image_shape[2])
-    records: dict[str, Records] = {}
-    for split, source in sources.items():
-        records[split] = read_all(source)
+    clients = _clients(sources["train"], config.clients)
+    test = read_all(sources["test"])
+    for source in sources.values():
         for skipped in source.skipped:
             observer.skipped(skipped.name, skipped.reason)
-    parts = partition(
-        config.clients.partition,
-        records["train"]["label"],
-        config.clients.count,
-        alpha=config.clients.alpha,
-        shards_per_client=config.clients.shards_per_client,
-        num_classes_per_partition=config.clients.num_classes_per_partition,
-        min_partition_size=config.clients.min_partition_size,
-        seed=config.clients.seed,
-    )
-    clients = tuple(
-        Client(f"client-{number}", take(records["train"], part)) for number, part in enumerate(parts, start=1)
-    )
     weights_of(config.train.client_weights, [client.name for client in clients])
     return SharedSetup(
         clients=clients,
-        test=records["test"],
+        test=test,
         class_names=sources["train"].class_names,
         image_shape=image_shape,
         arms=arms,
         skipped=sum(len(source.skipped) for source in sources.values()),
     )
+
+
+def _clients(source: Source, config: ClientsConfig) -> tuple[Client, ...]:
+    if config.partition_by is not None:
+        # Dealt out before they are read, as a record that cannot be read has an id all the same.
+        by_id = natural_id(natural_ids(source, config.partition_by), config.min_partition_size)
+        fit = all(map(_FIT_FOR_A_FILE.fullmatch, by_id))
+        names = list(by_id) if fit else _numbered(len(by_id))
+        return tuple(
+            Client(name, read_all(Subset(source, part))) for name, part in zip(names, by_id.values(), strict=True)
+        )
+    records = read_all(source)
+    parts = partition(
+        config.partition,
+        records["label"],
+        config.count,
+        alpha=config.alpha,
+        shards_per_client=config.shards_per_client,
+        num_classes_per_partition=config.num_classes_per_partition,
+        min_partition_size=config.min_partition_size,
+        seed=config.seed,
+    )
+    pairs = zip(_numbered(len(parts)), parts, strict=True)
+    return tuple(Client(name, take(records, part)) for name, part in pairs)
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"client-{number}" for number in range(1, count + 1)]
+
+
+_FIT_FOR_A_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def encrypts_on_devices(config: ExperimentConfig) -> bool:

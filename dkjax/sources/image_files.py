@@ -1,20 +1,28 @@
 """Image files on disk, each with a label, decoded when they are asked for."""
 
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from dkjax.errors import ArgumentError
 from dkjax.runtime.aligned import aligned_empty
+=======
+from dkjax.errors import ArgumentError, ConfigError, DataError
+>>>>>>> fed
 from dkjax.runtime.threads import on_all_cores
 from dkjax.sources.decode import Unreadable, check_files, decode_images
 from dkjax.sources.findings import NOTHING_FOUND, Findings, Skipped
 from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.resize import check_image_size
 from dkjax.sources.source import Indices, Records, check_labels, positions
+
+FOLDER = "folder"
+"""What stands for the first sub-folder, below the class folder where there is one, in place of a table's column."""
 
 
 class ImageFilesSource:
@@ -30,6 +38,7 @@ class ImageFilesSource:
         findings: what was noticed when the files were looked for.
         preparation: what becomes of other proportions and of more than 8 bits.
         groups: integers [n], the same for images that must not be divided between training and testing.
+        columns: further columns of a table, a value for each file.
 
     Raises:
         ArgumentError: an image size that is not positive, or another number of channels.
@@ -39,6 +48,9 @@ class ImageFilesSource:
         An unreadable file is reported once and hides no other
         (`tests/sources/test_image_folder.py::test_unreadable_files_are_skipped_and_told`).
     """
+
+    _class_folders = 0
+    """How many levels of folders say the class."""
 
     def __init__(
         self,
@@ -51,6 +63,7 @@ class ImageFilesSource:
         findings: Findings = NOTHING_FOUND,
         preparation: Preparation = AS_IS,
         groups: NDArray[np.integer] | None = None,
+        columns: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         if channels not in (1, 3):
             raise ArgumentError(f"channels must be 1 (grey) or 3 (RGB) for image files, got {channels}")
@@ -59,6 +72,7 @@ class ImageFilesSource:
         self.labels = check_labels(labels, len(self.class_names), str(folder))
         self.findings = findings
         self.groups = groups
+        self._columns = columns
         self._folder = folder
         self._preparation = preparation
         self._names = tuple(names)
@@ -68,6 +82,26 @@ class ImageFilesSource:
     def skipped(self) -> tuple[Skipped, ...]:
         """The files found unreadable so far, named by their path below the folder."""
         return tuple(self._skipped.values())
+
+    def natural_ids(self, by: str) -> list[str]:
+        """As `dkjax.sources.source.natural_ids`, of all files."""
+        if by == FOLDER:
+            parts = [PurePosixPath(name).parts[self._class_folders : -1] for name in self._names]
+            found = [part[0] if part else "" for part in parts]
+        elif by in self._columns:
+            found = list(self._columns[by])
+        else:
+            known = ", ".join((FOLDER, *self._columns))
+            raise ConfigError(
+                f"clients.partition_by={by!r} is neither {FOLDER!r} nor a column of a table, only {known}"
+            )
+        if without := [name for name, one in zip(self._names, found, strict=True) if not one]:
+            where = "in no sub-folder" if by == FOLDER else f"without a value in the column {by!r}"
+            raise DataError(
+                f"{len(without):,} images, such as {without[0]}, are {where}: nobody can tell whose they are "
+                f"(clients.partition_by={by!r})"
+            )
+        return found
 
     def check(self, indices: Indices) -> list[Skipped | None]:
         """Say of records which will not be readable, as far as the first bytes of their files tell."""

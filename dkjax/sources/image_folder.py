@@ -50,6 +50,8 @@ class ImageFolderSource(ImageFilesSource):
           (`tests/sources/test_image_folder.py::test_what_is_left_out_is_named`).
     """
 
+    _class_folders = 1
+
     def __init__(
         self,
         folder: Path,

@@ -38,6 +38,7 @@ class _Rows:
     labels: list[str] = field(default_factory=list)
     splits: list[str | None] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     left_out: list[Skipped] = field(default_factory=list)
 
 
@@ -115,6 +116,7 @@ def open_labelled_folder(
             Findings((*rows.left_out, *_other_splits(rows, splits, split)), notes, doubts),
             preparation,
             np.unique([rows.groups[place] for place in places], return_inverse=True)[1] if rows.groups else None,
+            {name: [column[rows.numbers[place]] for place in places] for name, column in values.items()},
         )
         for split, places in splits.items()
     }
@@ -174,6 +176,7 @@ def _matched(
         else:
             seen[file] = label
             rows.names.append(file)
+            rows.numbers.append(number)
             rows.labels.append(normalised(label, where))
             rows.splits.append(_split(values, columns, number, where))
             if "group" in columns:

@@ -10,7 +10,7 @@ from typing import Protocol, TypedDict, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from dkjax.errors import ArgumentError, DataError
+from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.sources.findings import Findings, Skipped, findings_of
 from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.resize import check_image_size, resize_images, to_channels
@@ -247,6 +247,11 @@ class Subset:
         """What was noticed when the source was opened."""
         return findings_of(self._source)
 
+    def natural_ids(self, by: str) -> list[str]:
+        """As `dkjax.sources.source.natural_ids`, of the chosen records."""
+        every = natural_ids(self._source, by)
+        return [every[place] for place in self._indices]
+
     def check(self, indices: Indices) -> list[Skipped | None]:
         """Say of records which will not be readable, as far as can be told without decoding them."""
         return check(self._source, self._indices[positions(indices, len(self))])
@@ -281,6 +286,25 @@ def fingerprint(source: Source, indices: Indices) -> str:
         read each record from a file of its own.
     """
     return source.fingerprint(indices) if hasattr(source, "fingerprint") else ""
+
+
+def natural_ids(source: Source, by: str) -> list[str]:
+    """Say of every record where it is from, such as its site or camera; decodes no image.
+
+    Args:
+        source: the source.
+        by: a column of the table of labels, or `folder` for the sub-folder that an image is in.
+
+    Raises:
+        ConfigError: the source has no such column, or is neither a folder nor a table.
+        DataError: a record has no value.
+    """
+    if hasattr(source, "natural_ids"):
+        return source.natural_ids(by)
+    raise ConfigError(
+        "clients.partition='natural_id' needs to know where each image is from, and this source does not say it: use a "
+        "folder of images, with sub-folders or with a table (data.labels)"
+    )
 
 
 def read_all(source: Source, batch_size: int = 1024, progress: Callable[[int, int], None] | None = None) -> Records:

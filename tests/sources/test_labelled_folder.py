@@ -10,6 +10,7 @@ from PIL import Image
 from dkjax.config import LabelColumns
 from dkjax.errors import ConfigError, DataError
 from dkjax.sources import Source, open_source
+from dkjax.sources.source import natural_ids
 
 Open = Callable[..., Source]
 NAMES = ("0.png", "1.png", "deep/2.png", "deep/er/3.png", "4.jpg")
@@ -142,3 +143,18 @@ def test_a_name_that_two_files_have(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "photos/0.png").rename(tmp_path / "photos/deep/er/0.png")
     with pytest.raises(DataError, match=r"row 2: 0\.png may be deep/0\.png or deep/er/0\.png: write the path"):
         opened("file,label\n0.png,a\n")
+
+
+def test_natural_ids_are_those_of_a_column_or_a_folder(opened: Open) -> None:
+    table = "file,label,Camera\n4.jpg,whole,left\n1.png,whole,right\n2.png,crack,left\n3.png,stain,right\n"
+    source = opened(table)
+    assert natural_ids(source, "Camera") == ["left", "right", "left", "right"]
+    train = opened(table, "train", test_fraction=0.5, classes=("crack", "more", "stain", "whole"))
+    numbers, cameras = (train[:]["image"][:, 0, 0, 0] / 10).round(), natural_ids(train, "Camera")
+    assert cameras == ["left" if number in (2, 4) else "right" for number in numbers]
+    with pytest.raises(ConfigError, match=r"partition_by='plant' .* only folder, file, label, Camera$"):
+        natural_ids(source, "plant")
+    with pytest.raises(DataError, match=r"^2 images, such as 4.jpg, are in no sub-folder: nobody can tell whose"):
+        natural_ids(source, "folder")
+    with pytest.raises(DataError, match=r"^1 images, such as 1.png, are without a value in the column 'Camera'"):
+        natural_ids(opened(table.replace("right", "", 1)), "Camera")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dkjax.errors import ArgumentError, ConfigError, DataError
-from dkjax.sources.partition import KINDS, dirichlet, iid, partition, pathological, quantity, shards
+from dkjax.sources.partition import KINDS, dirichlet, iid, natural_id, partition, pathological, quantity, shards
 
 LABELS = np.arange(1200) % 10
 
@@ -179,3 +179,18 @@ def test_unknown_kind_suggests_one() -> None:
         ConfigError, match="iid, dirichlet, shards, pathological, quantity, got 'dirichelt'; did you mean dirichlet"
     ):
         partition("dirichelt", LABELS, 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["plant a", "plant b", "é", "10", "9"]), min_size=1, max_size=60), st.integers(1, 3))
+def test_natural_ids_are_not_mixed(ids: list[str], fewest: int) -> None:
+    try:
+        parts = natural_id(ids, fewest)
+    except DataError as error:
+        assert min(ids.count(one) for one in ids) < fewest
+        assert f"min_partition_size={fewest}" in str(error) and "\n" not in str(error)
+        return
+    assert list(parts) == sorted({*ids})
+    for name, part in parts.items():
+        assert part.dtype == np.int64 and part.size >= fewest
+        assert [place for place, one in enumerate(ids) if one == name] == part.tolist()
