@@ -8,12 +8,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from dkjax.errors import ArgumentError
-from dkjax.runtime.aligned import aligned_empty
-=======
 from dkjax.errors import ArgumentError, ConfigError, DataError
->>>>>>> fed
+from dkjax.runtime.aligned import aligned_empty
 from dkjax.runtime.threads import on_all_cores
 from dkjax.sources.decode import Unreadable, check_files, decode_images
 from dkjax.sources.findings import NOTHING_FOUND, Findings, Skipped
