@@ -631,6 +631,8 @@ def test_batches_that_cannot_be_cut(load):
     text = refused(load, "train.mixup=0.2", "train.batch_size=6", "train.accumulate=2")
     assert "mixup takes images in pairs: batch_size=6 over accumulate=2 must be an even number" in text
     assert load("train.mixup=0.2", "train.batch_size=8", "train.accumulate=4").train.mixup == 0.2
+    assert "patch_mix takes images in pairs" in refused(load, "train.patch_mix=1", "train.batch_size=5")
+    assert "set one of them to 0" in refused(load, "train.patch_mix=1", "train.mixup=0.2")
 
 
 def test_the_kind_of_an_arm_is_given_or_in_its_name():

@@ -325,7 +325,10 @@ def _check_weights(value: Any) -> Any:
 
 
 _CLIENT_SIDE = "clients do it before they encrypt, as [augment] says"
-_REGION = "a rectangle of it is no region of the picture; model.patch_dropout leaves patches out"
+_REGION = (
+    "a rectangle of it is no region of the picture; model.patch_dropout leaves patches out, and train.patch_mix "
+    "exchanges them between images"
+)
 _NOT_ON_ENCRYPTED = {
     **dict.fromkeys(
         ("flip", "crop", "rotate", "shear", "translate", "resize", "random_crop", "random_flip", "random_resized_crop"),
@@ -360,6 +363,7 @@ class TrainConfig(Section):
     clip_norm: PositiveFloat | None = 1.0
     label_smoothing: Fraction = 0.0
     mixup: NonNegativeFloat = 0.0
+    patch_mix: NonNegativeFloat = 0.0
     accumulate: PositiveInt = 1
     fsdp: PositiveInt = 1
     input: Literal["host", "device"] = "host"
@@ -382,11 +386,14 @@ class TrainConfig(Section):
     def _batches_can_be_divided(self) -> "TrainConfig":
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
-        if self.mixup and self.batch_size // self.accumulate % 2:
-            raise ValueError(
-                f"mixup takes images in pairs: batch_size={self.batch_size} over accumulate={self.accumulate} must be "
-                "an even number"
-            )
+        if self.mixup and self.patch_mix:
+            raise ValueError("mixup and patch_mix both mix pairs of images: set one of them to 0")
+        for name in ("mixup", "patch_mix"):
+            if getattr(self, name) and self.batch_size // self.accumulate % 2:
+                raise ValueError(
+                    f"{name} takes images in pairs: batch_size={self.batch_size} over accumulate={self.accumulate} "
+                    "must be an even number"
+                )
         return self
 
 

@@ -49,8 +49,9 @@ def check_federated(federated: FederatedConfig, train: TrainConfig, width: int, 
         return
     if "fedavg_lora" in kinds:
         lora.check_rank(federated.lora_rank, width)
-    if train.mixup:
-        raise ConfigError(f"train.mixup={train.mixup:g}: the clients of federated arms do not mix images; set it to 0")
+    for name in ("mixup", "patch_mix"):
+        if alpha := getattr(train, name):
+            raise ConfigError(f"train.{name}={alpha:g}: the clients of federated arms do not mix images; set it to 0")
     if jax.process_count() > 1:
         raise ConfigError(f"federated arms run in one process, and there are {jax.process_count()}")
 

@@ -10,10 +10,12 @@ import optax
 from jax.sharding import Mesh
 
 from dkjax.config import TrainConfig
+from dkjax.errors import ConfigError
 from dkjax.input.batches import Batch
 from dkjax.models.vit import Model
 from dkjax.train.mesh import batch_sharding, fsdp_sharding, replicated
 from dkjax.train.mixup import mixup
+from dkjax.train.patch_mix import patch_mix
 from dkjax.train.state import TrainState
 
 Metrics = Mapping[str, jax.Array | np.floating]
@@ -32,27 +34,38 @@ def make_train_step(
     Args:
         model: the network.
         tx: the optimizer.
-        config: its `label_smoothing`, `mixup` and `accumulate` are used.
+        config: its `label_smoothing`, `mixup`, `patch_mix` and `accumulate` are used.
         mesh: the devices.
 
     Returns:
         `(state, batch, prng_key) -> (state, metrics)`. The step donates its input state, which is sharded as by
-        `initial_state`. The batch is sharded over the devices. `prng_key` is the root of the dropout and mixup keys,
+        `initial_state`. The batch is sharded over the devices. `prng_key` is the root of the dropout and mixing keys,
         the same for every step. Metrics are `loss` and `accuracy`, float32[], of this batch before the update.
 
     Guarantees:
         - the same on any number of devices, and whether the state is sharded or not, but for the order of float32
           sums (`test_step.py::test_one_device_equals_four`, `tests/train/test_devices.py`).
         - the same with `accumulate` as without, likewise (`test_step.py::test_accumulating_is_the_same`).
+
+    Raises:
+        ConfigError: patches of two images are to be mixed under a reading that expects one order of values in all of an
+            image's patches.
     """
+    if config.patch_mix and model.reading not in ("values", "sorted"):
+        raise ConfigError(
+            f"train.patch_mix={config.patch_mix:g} puts patches of two images together, with two orders of values, but "
+            f"model.reading={model.reading!r} reads one order: set patch_mix to 0, or read the values sorted"
+        )
 
     def loss_of(params: optax.Params, batch: Batch, prng_key: jax.Array) -> tuple[jax.Array, Any]:
-        dropout_key, mixup_key = jax.random.split(prng_key)
+        dropout_key, mixing_key = jax.random.split(prng_key)
         labels = batch["label"]
         images, targets = normalise(batch["image"]), jax.nn.one_hot(labels, model.num_classes)
         if config.mixup:
             # Values are put in order before they are averaged: of sorted images the average is sorted, too.
-            images, targets = mixup(mixup_key, model.read(images), targets, config.mixup)
+            images, targets = mixup(mixing_key, model.read(images), targets, config.mixup)
+        elif config.patch_mix:
+            images, targets = patch_mix(mixing_key, images, targets, config.patch_mix, model.patch_size)
         logits = model.apply(params, images, dropout_key=dropout_key)
         loss = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, config.label_smoothing)).mean()
         return loss, (logits.argmax(-1) == labels).mean()

@@ -176,6 +176,7 @@ def test_rounds_of_a_budget() -> None:
         ("federated.lora_rank=0", "federated.lora_rank: expected greater than 0, got 0"),
         ("federated.round=3", "unknown key federated.round"),
         ("train.mixup=0.5", "the clients of federated arms do not mix images"),
+        ("train.patch_mix=0.5", "train.patch_mix=0.5: the clients of federated arms do not mix images"),
     ],
 )
 def test_one_line_and_two(override: str, message: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from dkjax.config import TrainConfig
+from dkjax.errors import ConfigError
 from dkjax.models.vit import Model, Params, vit
 from dkjax.train.mesh import batch_sharding, train_mesh
 from dkjax.train.optimizer import optimizer
@@ -129,6 +130,18 @@ def test_mixup_trains_on_mixed_pairs(params: Params) -> None:
     mixed, other = gradient_of(params, mixup=0.5)
     assert other["accuracy"] != metrics["accuracy"] or other["loss"] != metrics["loss"]
     assert not np.allclose(plain["head"]["kernel"], mixed["head"]["kernel"], atol=1e-3)
+
+
+def test_patch_mix_trains_on_exchanged_patches(params: Params) -> None:
+    plain, metrics = gradient_of(params)
+    mixed, other = gradient_of(params, patch_mix=1.0)
+    assert other["loss"] != metrics["loss"]
+    assert not np.allclose(plain["head"]["kernel"], mixed["head"]["kernel"], atol=1e-3)
+
+
+def test_patch_mix_leaves_no_common_order(params: Params) -> None:
+    with pytest.raises(ConfigError, match=r"train\.patch_mix=1 .* model\.reading='equivariant' reads one order"):
+        gradient_of(params, patch_mix=1.0, model={"reading": "equivariant"})
 
 
 def test_mixup_of_a_sorted_reading_mixes_sorted_values(params: Params) -> None:
