@@ -213,7 +213,8 @@ def test_unknown_keys_suggest_the_nearest(load, override, message):
         ("data.image_size=big", "data.image_size: expected a valid integer or a valid tuple, got 'big'"),
         (
             "clients.partition=fair",
-            "clients.partition: expected 'iid', 'dirichlet', 'shards', 'pathological' or 'quantity', got 'fair'",
+            "clients.partition: expected 'iid', 'dirichlet', 'shards', 'pathological', 'quantity' or 'natural_id', "
+            "got 'fair'",
         ),
         (
             "scheme.name=rot13",
@@ -521,6 +522,7 @@ OTHER_CHOICES = (
     {"file": "name"},
 )
 FIXED_BY_THE_REST = {
+    ("clients", "partition_by"),  # belongs to the partition natural_id alone
     ("model", "patch_size"),  # an adapted arm wants the scheme's block size
     ("model", "reading"),  # ... and an order of values
     ("model", "position_embedding"),  # ... and an embedding that takes in an order of blocks
