@@ -32,11 +32,14 @@ def sort_patches(patches: jax.Array) -> jax.Array:
     """Sort the values of each patch, `[p, M M C]`.
 
     Sorted are unsigned numbers that have the order of the floats: with the sign bit turned, or all bits of a negative
-    one. XLA for CPU sorts these 4 times faster than floats.
+    one. XLA for CPU sorts these 4 times faster than floats. Where all are sorted already, as images under `sorted_blocks`
+    are, nothing is sorted again.
     """
     sign = jnp.uint32(1 << 31)
     bits = jax.lax.bitcast_convert_type(patches.astype(jnp.float32), jnp.uint32)
-    ranked = jnp.sort(jnp.where(bits >= sign, ~bits, bits | sign), axis=1)
+    ranks = jnp.where(bits >= sign, ~bits, bits | sign)
+    in_order = jnp.all(ranks[:, 1:] >= ranks[:, :-1])
+    ranked = jax.lax.cond(in_order, lambda ranks: ranks, lambda ranks: jnp.sort(ranks, axis=1), ranks)
     bits = jnp.where(ranked >= sign, ranked ^ sign, ~ranked)
     return jax.lax.bitcast_convert_type(bits, jnp.float32).astype(patches.dtype)
 
