@@ -4,6 +4,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from odd_data_sets import Make, records_of
 from sklearn.datasets import load_sample_image
 
 from dkjax import client, schemes
-from dkjax.dkds.convert import convert_data_set
+from dkjax.dkds.convert import convert_data_set, packed
 from dkjax.errors import DataError
 
 RECORD = 8 * 12 * 3 + 4 + 16
@@ -49,6 +50,27 @@ def test_frames_are_as_described(make: Make, tmp_path: Path) -> None:
                     ]
         done += count
     assert done == len(labels)
+
+
+GOLDEN = (
+    "0200000039000000789c63666060606400114ccc2cac6cec1c9c5cdc3cbc7cfc0"
+    "28242c222a262e2129252d232b272f20cac0cbfd81963206a1b18eb0048600458"
+)
+
+
+def test_a_frame_of_an_earlier_version_is_read() -> None:
+    """Stored bytes: two records of 4 x 2 grey values, blocks of 2 by 2, sorted."""
+    count, length = struct.unpack("<II", bytes.fromhex(GOLDEN)[:8])
+    frame = bytes.fromhex(GOLDEN)[8:]
+    assert (count, length) == (2, len(frame))
+    blocks_of_two = SimpleNamespace(scheme=SimpleNamespace(block_size=2), image_shape=(4, 2, 1))
+    chunk = packed._unpacked(count, frame, blocks_of_two)  # type: ignore[arg-type]
+    assert chunk.label.tolist() == [3, 1]
+    assert chunk.id.tobytes() == bytes(range(32))
+    values = [[0, 5, 5, 255, 7, 8, 100, 100], [1, 1, 1, 1, 0, 128, 129, 255]]
+    assert chunk.image.reshape(2, -1).tolist() == values
+    again = packed._packed(chunk, blocks_of_two)  # type: ignore[arg-type]
+    assert zlib.decompress(again[8:]) == zlib.decompress(frame)  # deflated by whatever zlib there is
 
 
 def test_sorted_blocks_of_photographs_take_an_eighth(tmp_path: Path) -> None:
