@@ -19,6 +19,9 @@ from dkjax.errors import ConfigError
 from dkjax.runtime.files import alone_in, read_results, whole_file, write_json
 
 RESULTS = "attacks.json"
+OUT_OF_TIME = "out of time"
+"""Why an attack was skipped that a larger budget would try."""
+
 PICTURE_FOLDER = "pictures"
 """In it a folder for each setting, and in that `plain.npz`, `sent.npz` and `ATTACK.npz`, whose `image` is of the first
 few images."""
@@ -92,13 +95,10 @@ def run_suite(
                     if workdir is not None:
                         write_json(workdir / RESULTS, results)
     if not any(setting["attacks"] for setting in results["settings"].values()):
-        if all(why == _OUT_OF_TIME for setting in results["settings"].values() for why in setting["skipped"].values()):
+        if all(why == OUT_OF_TIME for setting in results["settings"].values() for why in setting["skipped"].values()):
             raise ConfigError(f"a budget of {budget:g} s ended before the first attack had a score: give more")
         raise ConfigError("no attack applies: " + "; ".join(_reasons(results)))
     return results
-
-
-_OUT_OF_TIME = "out of time"
 
 
 def _try(
@@ -115,7 +115,7 @@ def _try(
     cut_short = False
     report(Progress(case.name, attack, 0, total))
     if deadline is not None and started >= deadline:
-        setting["skipped"][attack] = _OUT_OF_TIME
+        setting["skipped"][attack] = OUT_OF_TIME
         return
     try:
         for step, so_far in enumerate(TRIALS[attack](case), start=1):

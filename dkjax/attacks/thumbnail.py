@@ -1,15 +1,16 @@
 """Thumbnail: what is left to place blocks by where every block has an order of values of its own, or none at all.
 
 Blocks that are near each other in a picture have like values. Sorted, so that no order matters, they are placed by
-likeness alone, as the pixels of a block are in the puzzle attack. Every block then shows its mean: small blocks are a
-thumbnail.
+likeness alone, as the pixels of a block are in the puzzle attack. Where the order as sent is more like a picture than a
+random one is, blocks were left in place, and only those that fit badly are exchanged. Every block then shows its mean:
+small blocks are a thumbnail.
 """
 
 import math
 
 import numpy as np
 
-from dkjax.attacks.jigsaw.grid import place_pixels
+from dkjax.attacks.jigsaw.grid import place_pixels, places_kept
 from dkjax.attacks.protocol import Knowledge, Reconstruction
 from dkjax.cipher.array_blocks import from_blocks, to_blocks
 
@@ -21,6 +22,7 @@ class Thumbnail:
         - a smooth picture comes back although every block has its own order
           (`test_thumbnail.py::test_a_smooth_picture_comes_back`), noise does not
           (`test_thumbnail.py::test_noise_does_not`).
+        - blocks left in place help it (`test_thumbnail.py::test_blocks_left_in_place_help`).
     """
 
     name = "thumbnail"
@@ -33,7 +35,8 @@ class Thumbnail:
         grid = math.isqrt(blocks.shape[1])
         layouts, pictures = [], []
         for values in np.sort(blocks.astype(float), axis=2):
-            layout = np.argsort(place_pixels(values.T, grid))
+            kept = places_kept(values.T, grid)
+            layout = np.argsort(place_pixels(values.T, grid) if kept is None else kept)
             layouts.append(layout.reshape(grid, grid))
             pictures.append(np.broadcast_to(values.mean(axis=1)[layout, None], values.shape))
         images = from_blocks(np.rint(np.stack(pictures)), encrypted.shape[1:], side).astype(encrypted.dtype)

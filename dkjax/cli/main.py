@@ -20,6 +20,7 @@ from dkjax.cli.doctor import doctor
 from dkjax.cli.encrypt import encrypt
 from dkjax.cli.evaluate import evaluate
 from dkjax.cli.export import export
+from dkjax.cli.frontier import frontier
 from dkjax.cli.ingest import ingest
 from dkjax.cli.init import init
 from dkjax.cli.inspect import inspect
@@ -82,6 +83,7 @@ app.command()(ingest)
 app.command()(withdraw)
 app.command()(attack)
 app.command()(report)
+app.command()(frontier)
 app.command()(plan)
 app.command()(cost)
 app.command()(recipes)

@@ -39,7 +39,7 @@ def arm_summary(
         "keys": arm.kind.key_sharing,
         "adapt_embedding": arm.adapt_embedding,
         "key_space_bits": None if scheme is None else key_space_bits(scheme, image_shape, prng=prng),
-        "test_accuracy": {view: _spread([run["test_accuracy"][view] for run in runs]) for view in views},
+        "test_accuracy": {view: spread([run["test_accuracy"][view] for run in runs]) for view in views},
         "ssim": None if None in ssims else statistics.fmean(ssims),
         "upload_bytes": runs[0]["upload_bytes"],
         "download_bytes": sum(both["down"] for both in runs[0]["client_bytes"].values()),
@@ -63,8 +63,8 @@ def _pixel_order(scheme: Scheme) -> str | None:
     return next((orders[type(step)] for step in scheme.transforms if type(step) in orders), None)
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (0 for a single run) and the runs themselves."""
+def spread(values: list[float]) -> dict[str, Any]:
+    """Return mean, sample standard deviation (0 for a single run) and the runs themselves."""
     std = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "std": std, "runs": values}
 

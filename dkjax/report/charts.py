@@ -49,24 +49,6 @@ def accuracy_chart(arms: Sequence[Mapping[str, Any]], view: str, chance: float) 
     return _svg(figure)
 
 
-def tradeoff_chart(points: Sequence[tuple[int, str, float, float]]) -> str:
-    """Draw accuracy against what the strongest attack got back.
-
-    Args:
-        points: the number of an arm, which decides its colour, its name, how much came back, and the accuracy.
-
-    Returns:
-        The SVG.
-    """
-    figure, axis = _figure(len(points))
-    for number, name, leaked, accuracy in points:
-        axis.plot(leaked, accuracy, "o", color=_colour(number), label=name)
-    axis.set(xlabel="came back (1: the whole picture)", ylabel="accuracy", ylim=(0, 1.02))
-    axis.set_xlim(min(0, *(point[2] for point in points)) - 0.02, 1.02)
-    axis.yaxis.set_major_formatter("{x:.0%}")
-    return _svg(figure)
-
-
 def _colour(number: int) -> str:
     return f"C{number % 10}"
 
@@ -85,11 +67,15 @@ def _figure(entries: int) -> "tuple[Figure, Any]":
 
 
 def _svg(figure: "Figure") -> str:
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return as_svg(figure)
+
+
+def as_svg(figure: "Figure") -> str:
+    """Save a figure as SVG that can stand in a page."""
     import matplotlib
 
-    axis = figure.axes[0]
-    handles, names = axis.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     # Text stays text, which the reader's own font shows; the same results give the same bytes.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dkjax", "font.family": "sans-serif"}):
         file = io.StringIO()

@@ -7,10 +7,13 @@ from typing import Any
 from dkjax.attacks.suite import strongest
 from dkjax.attacks.trials import TRIALS
 from dkjax.config.as_toml import as_toml
+from dkjax.errors import ConfigError
 from dkjax.report import scores
 from dkjax.report.cards import data_card, model_card
-from dkjax.report.charts import VIEWS, accuracy_chart, tradeoff_chart
+from dkjax.report.charts import VIEWS, accuracy_chart, as_svg
 from dkjax.report.document import Chart, Document, Listing, Section, Table
+from dkjax.report.frontier import Frontier, frontier, verdict
+from dkjax.report.frontier_figure import draw_frontier
 from dkjax.report.pictures import tiles
 from dkjax.report.run_files import RunFiles
 
@@ -180,15 +183,16 @@ def _accuracy(run: RunFiles, results: Mapping[str, Any]) -> list[Section]:
     table = Table(headings, tuple(rows), f"{_INTERVALS}{by_attack}")
     guess = 1 / len(results["data"]["class_names"])
     charts = [Chart(f"accuracy-{view}", accuracy_chart(arms, view, guess), VIEWS[view]) for view in views]
-    points = _tradeoff(arms, settings)
-    if points:
+    sentences = [f"{note[0].upper()}{note[1:]}." for note in results["notes"]]
+    panels = _frontier(arms, {"settings": settings})
+    if panels:
         caption = (
-            "accuracy on test images under fresh keys against what came back from encrypted images alone: SSIM or "
-            "neighbouring blocks right, whichever is more"
+            "accuracy against SSIM with the plain image of what the strongest attack got back that needs encrypted "
+            "images alone, or one of them in plain; named are settings that no other one beats"
         )
-        charts.append(Chart("tradeoff", tradeoff_chart(points), caption))
-    sentences = tuple(f"{note[0].upper()}{note[1:]}." for note in results["notes"])
-    return [Section("Accuracy and protection", sentences, (table,), tuple(charts))]
+        charts.append(Chart("frontier", as_svg(draw_frontier(panels)), caption))
+        sentences += [verdict(panels[-1])]
+    return [Section("Accuracy and protection", tuple(sentences), (table,), tuple(charts))]
 
 
 def _principal_cell(attack: str, found: Mapping[str, Any] | None) -> str:
@@ -200,19 +204,12 @@ def _measure_of(settings: Mapping[str, Any], attack: str) -> str:
     return scores.measure(scores.principal(attack, found))
 
 
-def _tradeoff(arms: list[dict[str, Any]], settings: Mapping[str, Any]) -> list[tuple[int, str, float, float]]:
-    points = []
-    for number, arm in enumerate(arms):
-        accuracies = arm["test_accuracy"]
-        reached = accuracies.get("fresh_key", accuracies.get("plain"))
-        of_setting = {arm["name"]: settings[arm["name"]]} if arm["name"] in settings else {}
-        most = _most(of_setting, alone=True)
-        leaked = 1.0 if arm["scheme"] is None else None if most is None else most[3]["mean"]
-        if arm.get("federation") is not None:
-            continue  # no image is sent, and what updates give away is not measured
-        if reached is not None and leaked is not None and settings:
-            points.append((number, arm["name"], leaked, reached["mean"]))
-    return points
+def _frontier(arms: list[dict[str, Any]], attacks: Mapping[str, Any]) -> list[Frontier]:
+    """The frontier by each view; none where too little was attacked."""
+    try:
+        return [frontier(arms, attacks, view) for view in ("plain", "fresh_key")]
+    except ConfigError:
+        return []
 
 
 def _attacks(attacks: Mapping[str, Any], run: RunFiles) -> Section:

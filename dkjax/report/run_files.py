@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from dkjax.attacks.suite import PICTURE_FOLDER, RESULTS
+from dkjax.config import SimulationConfig, parse_config
+from dkjax.config.schema import ArmConfig
 from dkjax.errors import ConfigError, DataError
+from dkjax.experiment.arms.registry import arm_kind
+from dkjax.experiment.results import spread
 from dkjax.formats.npz import read_array
 from dkjax.runtime.files import read_results
 
@@ -75,11 +79,82 @@ def read_run(workdir: Path, attacks: Path | None = None) -> RunFiles:
     if attacks is None:
         own = workdir / RESULTS
         attacks = own if own.is_file() else workdir / "attacks"
-    path = attacks / RESULTS if attacks.is_dir() else attacks
-    found = read_results(path, "request", "settings", printed=path == attacks)
+    found, folder = _attacks(attacks)
     if simulation is None and found is None:
         raise ConfigError(f"{workdir} holds nothing to report: neither results.json nor {RESULTS}")
-    return RunFiles(workdir, simulation, found, None if found is None else path.parent)
+    return RunFiles(workdir, simulation, found, None if found is None else folder)
+
+
+def _attacks(path: Path) -> tuple[dict[str, Any] | None, Path]:
+    """Read attacks, and say in which folder their pictures are."""
+    file = path / RESULTS if path.is_dir() else path
+    return read_results(file, "request", "settings", printed=file == path), file.parent
+
+
+def read_attacks(path: Path) -> dict[str, Any]:
+    """Read what attacks got back.
+
+    Args:
+        path: a work directory of `dkjax attack`, or a file with what it printed with `--json`.
+
+    Raises:
+        ConfigError: there is nothing.
+        DataError: the file is damaged.
+    """
+    found, _ = _attacks(path)
+    if found is None:
+        raise ConfigError(f"{path}: there is no dkjax attack: name its --workdir, or what it printed with --json")
+    return found
+
+
+def read_arms(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read what a simulation has found so far.
+
+    Args:
+        path: a work directory of `dkjax simulate`, whose arms need not all be finished, or a file with what it printed
+            with `--json`.
+
+    Returns:
+        The arms that have at least one finished run, as `results.json` has them or, of a simulation that is not
+        finished, as much of that as is known; and the names of the others.
+
+    Raises:
+        ConfigError: there is no simulation.
+        DataError: a file is damaged.
+    """
+    results = read_results(path if path.is_file() else path / "results.json", "config", printed=path.is_file())
+    if results is None:
+        results = read_results(path / "config.json", "config")
+        if results is None:
+            raise ConfigError(f"{path} holds no dkjax simulate: neither results.json nor config.json")
+    if "arms" not in results["config"]:
+        raise ConfigError(f"{path} holds a dkjax train: arms are those of a dkjax simulate")
+    if "arms" in results:
+        return results["arms"], []
+    config = parse_config(results["config"], str(path / "config.json"))
+    found = {arm.name: _so_far(config, arm, path / "arms" / arm.name) for arm in config.arms}
+    return [arm for arm in found.values() if arm is not None], [name for name, arm in found.items() if arm is None]
+
+
+def _so_far(config: SimulationConfig, arm: ArmConfig, folder: Path) -> dict[str, Any] | None:
+    """What `arm_summary` says of an arm as far as its configuration and its finished runs tell; None without a run."""
+    read = [read_results(folder / f"run-{run}" / "result.json", "test_accuracy") for run in range(config.train.runs)]
+    runs = [run for run in read if run is not None]
+    if not runs:
+        return None
+    kind, scheme = arm_kind(arm.kind), config.scheme_of(arm)
+    return {
+        "name": arm.name,
+        "scheme": scheme.name if kind.encrypted else None,
+        "fixed_blocks": scheme.fixed_blocks,
+        "fixed_pixels": scheme.fixed_pixels,
+        "pixel_order": getattr(scheme, "pixel_order", "image"),
+        "keys": kind.key_sharing,
+        "test_accuracy": {
+            view: spread([run["test_accuracy"][view] for run in runs]) for view in runs[0]["test_accuracy"]
+        },
+        "federation": None if kind.train is None else [],
+    }
 
 
 def _unfinished(workdir: Path) -> str:

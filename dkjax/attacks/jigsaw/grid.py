@@ -30,6 +30,8 @@ nearest pixels count as like."""
 
 _ANGLES = 12
 _AGREEMENT = 0.9
+_KEPT_DEVIATIONS = 3.0
+_KEPT_UNLESS = 0.4
 
 
 def place_pixels(rows: np.ndarray, side: int) -> np.ndarray:
@@ -59,6 +61,26 @@ def place_pixels(rows: np.ndarray, side: int) -> np.ndarray:
         if agreed:
             break
     return min(found, key=lambda pair: pair[0])[1]
+
+
+def places_kept(rows: np.ndarray, side: int) -> np.ndarray | None:
+    """Find places where some of what is placed was never moved, and only what fits badly was.
+
+    Args:
+        rows: as `place_pixels`, its columns in the order in which they were sent.
+        side: as `place_pixels`.
+
+    Returns:
+        As `place_pixels`, the right way up; None where the order as sent is no more like a picture than a random one.
+    """
+    distances, near = _distances(even_rows(rows, 1.0), 1.0), _nearness(side, 0.7)
+    sent, rng = np.arange(side * side), np.random.default_rng(0)
+    random = np.array([_cost(distances, near, rng.permutation(sent)) for _ in range(20)])
+    if random.mean() - _cost(distances, near, sent) <= _KEPT_DEVIATIONS * random.std():
+        return None
+    # An exchange must gain a good part of what one place costs in a random order: those that gain less are as often
+    # of two that were in their places.
+    return _swap(distances, near, sent, least=_KEPT_UNLESS * near.sum(axis=1).mean())
 
 
 @functools.cache
@@ -144,8 +166,10 @@ def _straighten(distances: np.ndarray, near: np.ndarray, places: np.ndarray, ste
     return linear_sum_assignment(-soft)[1]
 
 
-def _swap(distances: np.ndarray, near: np.ndarray, places: np.ndarray, rounds: int = 60) -> np.ndarray:
-    """Exchange pairs of pixels for as long as that lowers the cost."""
+def _swap(
+    distances: np.ndarray, near: np.ndarray, places: np.ndarray, rounds: int = 60, least: float = 1e-9
+) -> np.ndarray:
+    """Exchange pairs of pixels for as long as that lowers the cost by at least so much."""
     places = places.copy()
     count = len(places)
     upper = np.triu(np.ones((count, count), bool), 1)
@@ -159,7 +183,7 @@ def _swap(distances: np.ndarray, near: np.ndarray, places: np.ndarray, rounds: i
         for flat in best[np.argsort(gain.flat[best])]:
             one, other = divmod(int(flat), count)
             # Gains are of swaps alone: those that touch the same pixel wait for the next round.
-            if gain[one, other] >= -1e-9 or used & {one, other}:
+            if gain[one, other] >= -least or used & {one, other}:
                 continue
             used |= {one, other}
             places[[one, other]] = places[[other, one]]
