@@ -57,15 +57,21 @@ def frontier(
         raise ConfigError("--max-thumbnail is a second limit: give --max-ssim, too")
     if figure is not None and figure.suffix not in (".png", ".svg"):
         raise ConfigError(f"--figure {figure}: a figure is NAME.png or NAME.svg")
+    if figure is not None and not figure.parent.is_dir():
+        raise ConfigError(f"--figure {figure}: there is no folder {figure.parent}")
     arms, untrained = read_arms(simulation)
     attacked = read_attacks(simulation / "attacks" if attacks is None else attacks)
     found = frontiers.frontier(arms, attacked, view, untrained)
     advised = None if max_ssim is None else frontiers.recommended(found, max_ssim, max_thumbnail)
     if figure is not None:
+        from dkjax.report.charts import as_svg
         from dkjax.report.frontier_figure import draw_frontier
 
-        others = [frontiers.frontier(arms, attacked, other) for other in ("plain", "fresh_key")]
-        draw_frontier(others).savefig(figure)
+        drawn = draw_frontier([frontiers.frontier(arms, attacked, other) for other in ("plain", "fresh_key")])
+        if figure.suffix == ".svg":
+            figure.write_text(as_svg(drawn), encoding="utf-8")
+        else:
+            drawn.savefig(figure)
         say(f"written: {figure}")
     if as_json:
         name = None if advised is None else advised.name

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import pytest
 from made_data_sets import digits, encrypted
-from made_up_run import write_attacks
+from made_up_run import write_attacks, write_simulation
 from terminal import Shown, run_here, run_on_terminal
 
 from dkjax.models.vit import vit
@@ -103,6 +103,10 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["report", "attacked", "--out", "page"],
         ["What does an adversary without a key get back?", "puzzle on disposable", "written: page/report.html"],
     ),
+    "frontier": (
+        ["frontier", "compared", "--max-ssim", "0.5", "--figure", "frontier.png"],
+        ["dominated", "not dominated: disposable", "recommended: disposable, ", "written: frontier.png"],
+    ),
     "simulate": (
         ["simulate", "run.toml", "--workdir", "sim"],
         ["40 training images of 2 clients", "plain", "fresh", "written: sim/results.json"],
@@ -141,6 +145,7 @@ PAIRS = [
     ("withdraw", "no colour"),
     ("attack", "60"),
     ("report", "60"),
+    ("frontier", "60"),
     ("simulate", "60"),
 ]
 
@@ -157,6 +162,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_trained(folder / "run", Trained(model, model.init(jax.random.key(0), (8, 8, 1)), (8, 8, 1), CLASSES))
     send(folder)
     write_attacks(folder / "attacked", {"config_hash": "0" * 64})
+    write_simulation(folder / "compared")
+    write_attacks(folder / "compared" / "attacks", {"config_hash": "0" * 64})
     np.savez(folder / "p.npz", image=np.zeros((2, 10, 10), np.uint8))
     return folder
 
