@@ -89,8 +89,6 @@ def _point(setting: Setting, panel: Frontier) -> tuple[float, float]:
 
 def _name(axis: "Axes", panel: Frontier) -> None:
     """Put each name where it covers no marker and no other name, or else where it covers fewest."""
-    from matplotlib.patheffects import withStroke
-
     dots = [axis.transData.transform(_point(setting, panel)) for setting in panel.settings]
     taken: list[Any] = []
     for setting in panel.best:
@@ -104,8 +102,9 @@ def _name(axis: "Axes", panel: Frontier) -> None:
                 ha="left" if side > 0 else "right",
                 va="center",
                 fontsize=9,
-                zorder=4,
-                path_effects=[withStroke(linewidth=2.5, foreground="white")],
+                # Above lines, below markers.
+                zorder=2.5,
+                bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.5},
             )
             box = text.get_window_extent()
             inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.figure.bbox.x1 and axis.bbox.y0 <= box.y0
