@@ -1,4 +1,4 @@
-"""docs/protection.md and the README say what the stored run of the attacks measured, number by number."""
+"""docs/protection.md, docs/frontier.md and the README say what stored runs of attacks measured, number by number."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MEASURED = ROOT / "docs" / "measured" / "protection.json"
+MEASURED = ROOT / "docs" / "measured"
 NUMBER = r"(-?\d?\.\d+)"
 MARKED = re.compile(rf"<!-- (\S+) (\S+) (\S+)( chance)? -->\**{NUMBER}\**(?: \({NUMBER} to {NUMBER}\))?")
 
@@ -31,10 +31,17 @@ def wrong_numbers(text: str, settings: dict) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize(("page", "least"), [("docs/protection.md", 30), ("README.md", 7)])
-def test_every_number_is_that_of_the_run(page: str, least: int) -> None:
+@pytest.mark.parametrize(
+    ("page", "run", "least"),
+    [
+        ("docs/protection.md", "protection.json", 30),
+        ("README.md", "protection.json", 7),
+        ("docs/frontier.md", "frontier.json", 60),
+    ],
+)
+def test_every_number_is_that_of_the_run(page: str, run: str, least: int) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    settings = json.loads(MEASURED.read_text())["settings"]
+    settings = json.loads((MEASURED / run).read_text())["settings"]
     assert wrong_numbers(text, settings) == []
     assert text.count("<!-- ") == len(MARKED.findall(text)) >= least
 
