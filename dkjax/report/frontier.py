@@ -224,7 +224,10 @@ def verdict(found: Frontier) -> str:
     of_them = f"of the {len(losses)} settings with restricted matrices"
     if not lost:
         return f"No setting beats any {of_them} in both accuracy and leakage."
-    (winner, count), *_ = Counter(other for others in losses.values() for other in others).most_common(1)
+    counts = Counter(other for others in losses.values() for other in others)
+    leaks = {setting.name: setting.ssim for setting in found.competing}
+    winner = max(counts, key=lambda name: (counts[name], -leaks[name]))
+    count = counts[winner]
     if len(lost) == len(losses):
         return f"Yes: every one {of_them} is beaten in both accuracy and leakage, {count} by {winner}."
     kept = [setting for setting in found.competing if setting.restricted and setting.name not in lost]

@@ -23,6 +23,8 @@ _LOOKS = {
 _PLACES = ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (1, 2), (-1, 2), (1, -2), (-1, -2), (1, 3), (-1, 3))
 """Where a name is tried beside its marker: the side, and how many half lines higher."""
 
+_LEADER = {"arrowstyle": "-", "linewidth": 0.6, "color": "0.5", "shrinkA": 0, "shrinkB": 3}
+
 
 def draw_frontier(panels: Sequence[Frontier]) -> "Figure":
     """Draw accuracy against what came back.
@@ -89,6 +91,8 @@ def _point(setting: Setting, panel: Frontier) -> tuple[float, float]:
 
 def _name(axis: "Axes", panel: Frontier) -> None:
     """Put each name where it covers no marker and no other name, or else where it covers fewest."""
+    from matplotlib.text import Text
+
     dots = [axis.transData.transform(_point(setting, panel)) for setting in panel.settings]
     taken: list[Any] = []
     for setting in panel.best:
@@ -104,10 +108,12 @@ def _name(axis: "Axes", panel: Frontier) -> None:
                 fontsize=9,
                 # Above lines, below markers.
                 zorder=2.5,
+                arrowprops=_LEADER if abs(lines) > 1 else None,
                 bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.5},
             )
-            box = text.get_window_extent()
-            inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.figure.bbox.x1 and axis.bbox.y0 <= box.y0
+            text.get_window_extent()  # puts it in its place
+            box = Text.get_window_extent(text)  # without the leader
+            inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1 and axis.bbox.y0 <= box.y0
             covered = sum(box.contains(*dot) for dot in dots) + 2 * sum(box.overlaps(other) for other in taken)
             tried.append((covered + (0 if inside else 100), len(tried), text, box))
         kept = min(tried, key=lambda one: one[:2])

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from matplotlib.text import Text
 
 from dkjax.attacks.suite import OUT_OF_TIME
 from dkjax.errors import ConfigError
@@ -118,6 +119,10 @@ def test_the_verdict(found: Frontier) -> None:
         "In part: 1 of the 2 settings with restricted matrices are beaten in both accuracy and leakage, 1 by "
         "disposable-sorted; the most accurate that none beats is disposable-75-75 (85.0 %, SSIM 0.97 by looking)."
     )
+    tie = arm("disposable-0-0", 0.705)
+    assert "1 by disposable-sorted;" in verdict(
+        frontier([tie if one["name"] == tie["name"] else one for one in ARMS], ATTACKS)
+    )
     without = {name: ATTACKS["settings"][name] for name in ATTACKS["settings"] if name != "disposable-75-75"}
     assert verdict(frontier(ARMS, {"settings": without})) == (
         "Yes: every one of the 1 settings with restricted matrices is beaten in both accuracy and leakage, 1 by "
@@ -161,7 +166,9 @@ def test_the_figure_names_what_is_not_dominated(found: Frontier) -> None:
     for axis, accuracy in zip(figure.axes, (0.35, 0.6), strict=True):
         assert [text.get_text() for text in axis.texts] == ["block", "sorted", "75-75"]
         assert tuple(axis.texts[0].xy) == (0.05, pytest.approx(accuracy))  # type: ignore[attr-defined]
-        boxes = [text.get_window_extent() for text in axis.texts]
+        for text in axis.texts:
+            text.get_window_extent()
+        boxes = [Text.get_window_extent(text) for text in axis.texts]
         assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
         drawn = [point for line in axis.lines[:3] for point in zip(*line.get_data(), strict=True)]
         assert len(drawn) == 6 and (1.0, pytest.approx(accuracy + 0.3)) in drawn
