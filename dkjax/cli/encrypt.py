@@ -129,10 +129,11 @@ def _encrypt(
             client = manifest.client
         finally:  # what a stopped call has written, too
             if new := _files_of(out) - before:
-                about = {"data_set": out.name, "records": progress.done - progress.kept}
-                written = sum(size for _, _, size in new)
+                written, done = sum(size for _, _, size in new), progress.done - progress.kept
                 ledger = Ledger(out.with_suffix(f".{LEDGER}"))
-                ledger.write("written", client, written, took.seconds, took.cpu_seconds, **about)
+                ledger.write(
+                    "written", client, written, took.seconds, took.cpu_seconds, data_set=out.name, records=done
+                )
         data_set = open_data_set(out)
         picture = draw_contact_sheet(data_set)
     size = sum(entry.bytes for entry in manifest.shards)
