@@ -38,6 +38,7 @@ NETWORKS = {
     "strided": "two convolutions of stride 2",
     "full": "two convolutions with pooling",
     "vit": "ViT-mu, patches of 4",
+    "idle": "clients that send back the parameters of the MLP untrained",
 }
 _SETTLED = 2
 """Rounds before the timed ones: the first compiles, or starts processes."""
@@ -102,8 +103,8 @@ def measure_federated(
         say: is told what is measured.
 
     Returns:
-        A JSON object: the machine, versions, a case for each network and one for clients that do nothing, and the
-        memory of a tenth of the clients beside that of all. Times are the medians of the measurements.
+        A JSON object: the machine, versions, a case for each network, and the memory of a tenth of the clients beside
+        that of all. Times are the medians of the measurements.
 
     Raises:
         ArgumentError: Flower's Python is no file, a network is unknown, or more clients are chosen than there are.
@@ -128,7 +129,7 @@ def measure_federated(
             measured: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
             for number in range(repeats):
                 for name in contenders if number % 2 == 0 else reversed(contenders):
-                    say(f"{task.network}{', idle' * task.idle}: {NAMES[name]}, {number + 1} of {repeats}")
+                    say(f"{task.network}: {NAMES[name]}, {number + 1} of {repeats}")
                     measured[name].append(_once(dataclasses.replace(task, contender=name), rounds, flower))
             sizes = {name: runs[0]["parameters"] for name, runs in measured.items()}
             if len({*sizes.values()}) > 1:
@@ -136,10 +137,9 @@ def measure_federated(
             for runs in measured.values():
                 versions.update(runs[0].pop("versions", {}))
             rows = [{"name": name, **_middle(runs)} for name, runs in measured.items()]
-            return {"network": task.network, "idle": task.idle, "parameters": sizes[IN_TURN], "contenders": rows}
+            return {"network": task.network, "parameters": sizes[IN_TURN], "contenders": rows}
 
-        cases = [case(dataclasses.replace(task, network=name)) for name in networks]
-        cases.append(case(dataclasses.replace(task, network=networks[0], idle=True)))
+        cases = [case(dataclasses.replace(task, network=name, idle=name == "idle")) for name in networks]
         say("memory of fewer clients")
         fewer = dataclasses.replace(task, network=networks[0], clients=max(chosen, clients // 10))
         few = _once(fewer, rounds, None)
@@ -219,8 +219,7 @@ def tables(result: dict[str, Any]) -> Tables:
             )
             for row in case["contenders"]
         ]
-        what = "clients that do nothing, parameters of the " if case["idle"] else ""
-        title = f"{what}{NETWORKS[case['network']]}: {case['parameters']:,} parameters"
+        title = f"{NETWORKS[case['network']]}: {case['parameters']:,} parameters"
         yield title, ("rounds/s", "times\nthe first", "CPU s\na round", "first\nround s", "MiB", "proc."), rows
     memory = result["memory"]
     sizes = [(f"{clients} clients", f"{size / 2**20:,.0f}") for clients, size in memory.items()]

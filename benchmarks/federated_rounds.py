@@ -38,7 +38,7 @@ def network(name: str, prng_key: jax.Array) -> tuple[Params, Apply]:
             name: jax.random.uniform(next(keys), shape, minval=-bound, maxval=bound) for name, shape in shapes.items()
         }
 
-    if name == "mlp":
+    if name in ("mlp", "idle"):
         return [dense(784, 64), dense(64, 10)], _mlp
     layers = [dense(9, 32), dense(9 * 32, 64), dense(49 * 64, 10)]
     return layers, _strided if name == "strided" else _full

@@ -20,6 +20,7 @@ from dkjax.attacks.trials import try_looking, try_puzzle
 from dkjax.bench.table import Tables
 from dkjax.cipher import schemes
 from dkjax.config import KeysConfig
+from dkjax.errors import ArgumentError
 from dkjax.models.vit import vit
 from dkjax.runtime import machine
 from dkjax.sources import read_all
@@ -49,12 +50,17 @@ def measure_updates(
     Args:
         source: of the images.
         images: how many, a multiple of 8.
-        steps: of the matching attack.
+        steps: of the matching attack; 0 to leave it out.
         say: is told what is measured.
 
     Returns:
         A JSON object: the machine, and a row for each update and each upload, with its SSIM and 95 % interval.
+
+    Raises:
+        ArgumentError: the images are no multiple of 8.
     """
+    if images < 8 or images % 8:
+        raise ArgumentError(f"--images {images} is not a multiple of 8")
     all_images = open_source(source, "train", image_size=(28, 28))
     records = read_all(Subset(all_images, np.arange(images)))
     plain, labels = records["image"], records["label"]
@@ -64,7 +70,7 @@ def measure_updates(
     params = {**params, "head": {**head, "kernel": 0.1 * jax.random.normal(jax.random.key(1), head["kernel"].shape)}}
     rows: list[dict[str, Any]] = []
     for optimizer, encoding, batch in UPDATES:
-        for attack in (PatchInversion(), GradientInversion(steps=steps)):
+        for attack in (PatchInversion(), *([GradientInversion(steps=steps)] if steps else [])):
             say(f"{optimizer}, {encoding}, {batch} images: {attack.name}")
             found = []
             for start in range(0, images, batch):
@@ -116,8 +122,8 @@ def tables(result: dict[str, Any]) -> Tables:
 def main(
     context: typer.Context,
     source: Annotated[str, typer.Option(help="Of the images, as for dkjax encrypt.")] = "fashion-mnist",
-    images: Annotated[int, typer.Option(min=8, help="How many, a multiple of 8.")] = 16,
-    steps: Annotated[int, typer.Option(min=1, help="Of the attack that matches gradients.")] = 2000,
+    images: Annotated[int, typer.Option(min=1, help="How many, a multiple of 8.")] = 16,
+    steps: Annotated[int, typer.Option(min=0, help="Of the attack that matches gradients; 0 leaves it out.")] = 2000,
     as_json: AsJson = False,
 ) -> None:
     """Attack updates of federated learning, and encrypted uploads of the same images."""

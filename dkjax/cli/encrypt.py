@@ -79,8 +79,9 @@ def encrypt(
     """Encrypt images into a data set for the server.
 
     Every image gets a key of its own, which is thrown away. Stopped at any point, the same command goes on: finished
-    shards stay. Files that cannot be read are listed and left out. Writes NAME.dkds, and beside it NAME.png: what the
-    server will see. With --report, NAME.attacks.json is what attacks got back of some of these images within a minute.
+    shards stay. Files that cannot be read are listed and left out. Writes NAME.dkds, and beside it NAME.png, what the
+    server will see, and NAME.ledger.jsonl, bytes and seconds. With --report, NAME.attacks.json is what attacks got back
+    of some of these images within a minute.
     """
     if report:
         one_thread()
@@ -116,10 +117,23 @@ def _encrypt(
     from dkjax.client.data_set import encrypt_data_set
     from dkjax.dkds import open_data_set
     from dkjax.dkds.disclosure import not_hidden, warnings_of
+    from dkjax.runtime.ledger import LEDGER, Ledger, timed
     from dkjax.sources.survey import lost_classes
 
+    before = _files_of(out)
     with tidying_up(), EncryptionProgress(images) as progress:
-        manifest = encrypt_data_set(images, out, order, progress.update)
+        client = order.client or ""
+        try:
+            with timed() as took:
+                manifest = encrypt_data_set(images, out, order, progress.update)
+            client = manifest.client
+        finally:  # what a stopped call has written, too
+            if new := _files_of(out) - before:
+                written, done = sum(size for _, _, size in new), progress.done - progress.kept
+                ledger = Ledger(out.with_suffix(f".{LEDGER}"))
+                ledger.write(
+                    "written", client, written, took.seconds, took.cpu_seconds, data_set=out.name, records=done
+                )
         data_set = open_data_set(out)
         picture = draw_contact_sheet(data_set)
     size = sum(entry.bytes for entry in manifest.shards)
@@ -162,6 +176,12 @@ def _encrypt(
     if attacks is not None:
         print_attacks(attacks)
         say(f"written: {out.with_suffix('.attacks.json')}")
+
+
+def _files_of(out: Path) -> set[tuple[str, int, int]]:
+    """Name, time of the last change and size of the files of a data set; what changes is written again."""
+    found = [(path.name, path.stat()) for path in out.iterdir()] if out.is_dir() else []
+    return {(name, state.st_mtime_ns, state.st_size) for name, state in found}
 
 
 def _attacked(images: "Source", order: "Order", keys: "KeysConfig", out: Path) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from dkjax.errors import ConfigError, NonFiniteLossError
 from dkjax.experiment.upload_training import to_test_on
 from dkjax.federated import algorithm, lora
 from dkjax.federated.algorithm import Algorithm, ServerState
-from dkjax.federated.cohort import Population, concatenated
+from dkjax.federated.cohort import Cohort, Population, concatenated
 from dkjax.federated.executor import executor
 from dkjax.federated.local import LocalTraining, Loss, masked_mean
 from dkjax.federated.update import encoded_bytes
 from dkjax.models.vit import Model, Params
+from dkjax.runtime.ledger import LEDGER, Ledger, Took, timed
+from dkjax.runtime.processes import is_leader
 from dkjax.server.received import weights_of
 from dkjax.train.checkpoints import EMPTY_HISTORY, History
 from dkjax.train.loop import Trainer, evaluate
@@ -80,6 +82,8 @@ def train_federated(kind: Kind, task: "ArmTask") -> "ArmResult":
     Guarantees:
         - stopped or killed after any round, it ends with the same results, to the bit
           (`test_federated_training.py::test_goes_on_to_the_same_bits`).
+        - the bytes of `ledger.jsonl` are those of the result, also then
+          (`test_federated_training.py::test_the_ledger_has_every_byte`).
     """
     with contextlib.ExitStack() as stack:
         return _Training(kind, task, stack).result()
@@ -125,6 +129,9 @@ class _Training:
                 first_step=last + 1 if last else 0,
             )
         )
+        # Events of rounds after the checkpoint that it goes on from are those of rounds that are taken again.
+        path = folder / LEDGER if folder is not None and is_leader() else None
+        self._ledger = Ledger(path, keep=lambda event: event["round"] <= self._done)
         view = task.view(None)
         self._test = to_test_on(view, self._trainer, stack)
 
@@ -211,8 +218,10 @@ class _Training:
         throughput = Throughput(self._population.batch_size, self._trainer.flops_per_image, self._trainer.mesh)
         round_key = jax.random.fold_in(self._round_key, number)
         rate = self._rate(number)
-        self._state, report = self._step(self._state, self._frozen, self._records, cohort, round_key, rate)
-        losses, finite = jax.device_get((report.loss, report.finite))
+        with timed() as took:
+            self._state, report = self._step(self._state, self._frozen, self._records, cohort, round_key, rate)
+            losses, finite = jax.device_get((report.loss, report.finite))
+        self._enter(number, cohort, took)
         heard = finite & (cohort.weight > 0)
         if not heard.any():
             raise NonFiniteLossError(
@@ -237,6 +246,16 @@ class _Training:
         self._log.write(progress.step, dataclasses.asdict(progress) | {"round": number})
         self._run.observer.training(progress)
         self.history = dataclasses.replace(self.history, last=progress)
+
+    def _enter(self, number: int, cohort: Cohort, took: Took) -> None:
+        """Write what each client of a round received and sent; its share of the time is that of its steps."""
+        if self._kind == "local_only":
+            return
+        up, down = self._update_bytes
+        for client, steps in zip(cohort.number, cohort.steps, strict=True):
+            name, share = self._names[client], float(steps / max(1, cohort.steps.sum()))
+            self._ledger.write("received", name, down, 0.0, 0.0, round=number)
+            self._ledger.write("sent", name, up, share * took.seconds, share * took.cpu_seconds, round=number)
 
     def _rate(self, number: int) -> float:
         """The clients' learning rate in a round: that of the other arms in the middle of that part of the budget."""
@@ -280,12 +299,16 @@ class _Training:
         times = np.zeros(len(self._names), np.int64)
         for number in range(1, rounds + 1):
             times[self._population.chosen_in(number)] += 1
-        up = encoded_bytes(self._params, self._config.update)
-        down = encoded_bytes(self._params, "float32")
+        up, down = self._update_bytes
         return {
             name: {"up": int(count) * up, "down": int(count) * down}
             for name, count in zip(self._names, times, strict=True)
         }
+
+    @property
+    def _update_bytes(self) -> tuple[int, int]:
+        """Of one update up and the parameters down."""
+        return encoded_bytes(self._params, self._config.update), encoded_bytes(self._params, "float32")
 
     def _save(self) -> Trained:
         run, folder = self._run, self._run.folder

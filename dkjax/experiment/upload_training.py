@@ -6,14 +6,18 @@ import functools
 import time
 from collections.abc import Iterator
 
+import jax
 import numpy as np
 
 from dkjax.attacks.ssim import mean_ssim
+from dkjax.cipher import Scheme
+from dkjax.client.upload import Client, Upload
 from dkjax.errors import ArgumentError
 from dkjax.experiment.arms.kind import ArmResult, ArmTask
 from dkjax.input.device_resident import DeviceResident, LazyEncrypted, put_on_devices
 from dkjax.input.record_pool import RecordPool
-from dkjax.runtime.processes import leader_does
+from dkjax.runtime.ledger import LEDGER, Ledger, timed
+from dkjax.runtime.processes import is_leader, leader_does
 from dkjax.server.received import Received, receive
 from dkjax.sources.source import Indexed
 from dkjax.train.loop import Trainer
@@ -32,12 +36,27 @@ class _Measured:
 def train_on_rounds(task: ArmTask) -> ArmResult:
     """Let the clients of an arm upload round by round, and train on what is received.
 
+    Every upload is an event in `ledger.jsonl`.
+
     Raises:
         ArgumentError: the first round has other test views than the arm's kind.
         NonFiniteLossError: training diverged.
         StoppedError: the run was asked to stop.
+
+    Guarantees:
+        - the ledger's bytes are those of the result (`test_federated_training.py::test_the_ledger_has_every_byte`).
     """
-    measured = _Measured()
+    measured, folder, hand_over = _Measured(), task.run.folder, task.upload
+    # Begun anew, as every upload is, also where the training goes on.
+    ledger = Ledger(folder / LEDGER if folder is not None and is_leader() else None, keep=lambda event: False)
+
+    def upload(client: Client, number: int, scheme: Scheme | None, image_keys: jax.Array | None) -> Upload:
+        with timed() as took:
+            sent = hand_over(client, number, scheme, image_keys)
+        ledger.write("sent", client.name, sent.num_bytes, took.seconds, took.cpu_seconds, round=number)
+        return sent
+
+    task = dataclasses.replace(task, upload=upload)
     with contextlib.ExitStack() as stack:
         finished = train_run(task.run, _stages(task, measured, stack))
     return ArmResult(finished, measured.upload_bytes, measured.encrypt_seconds, measured.ssim, measured.client_bytes)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from dkjax.cli.main import app
 from dkjax.dkds import open_data_set, shard
 from dkjax.runtime.files import read_json
+from dkjax.runtime.ledger import read_ledger
 
 SMALL = ["--set", "data.image_size=16", "--set", "scheme.block_size=4", "--set", "store.shard_images=8"]
 
@@ -158,6 +159,10 @@ def test_a_full_disk_leaves_what_is_finished(photos, monkeypatch):
     result = run("photos", "--out", "a.dkds", *SMALL)
     assert "going on: 8 of 13 images were finished before" in result.stderr
     assert len(open_data_set(Path("a.dkds"))) == 12
+    events = read_ledger(Path("a.ledger.jsonl"))
+    assert [event["records"] for event in events] == [8, 5]
+    assert events[0]["bytes"] > Path("a.dkds/shard-00000.safetensors").stat().st_size
+    assert events[1]["bytes"] > Path("a.dkds/shard-00001.safetensors").stat().st_size
 
 
 def test_a_path_may_be_written_in_several_ways(photos, monkeypatch):
@@ -230,7 +235,13 @@ def test_report_attacks_the_images_before_they_leave(photos):
     result = run("photos", "--out", "a.dkds", "--client", "plant-a", "--report", "--json", *SMALL)
     summary = json.loads(result.stdout)
     assert read_json(Path("a.attacks.json")) == summary["attacks"]
-    assert sorted(path.name for path in Path().iterdir()) == ["a.attacks.json", "a.dkds", "a.png", "photos"]
+    assert sorted(path.name for path in Path().iterdir()) == [
+        *("a.attacks.json", "a.dkds", "a.ledger.jsonl", "a.png", "photos")
+    ]
+    (event,) = read_ledger(Path("a.ledger.jsonl"))
+    assert (event["event"], event["client"], event["records"]) == ("written", "plant-a", summary["records"])
+    assert event["bytes"] == sum(path.stat().st_size for path in Path("a.dkds").iterdir())
+    assert 0 < event["seconds"] <= summary["seconds"] + 0.1 and event["cpu_seconds"] > 0
     assert sorted(path.name for path in Path("a.dkds").iterdir()) == [
         "COMMIT",
         "manifest.json",

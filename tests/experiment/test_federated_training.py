@@ -20,6 +20,7 @@ from dkjax.federated.cost import Case, estimate
 from dkjax.models.vit import vit
 from dkjax.report.figures import draw
 from dkjax.report.table import rows
+from dkjax.runtime.ledger import read_ledger
 from dkjax.train import metrics
 from dkjax.train.observer import Observer
 from dkjax.train.trained_model import load_trained
@@ -99,6 +100,29 @@ def test_bytes_are_those_of_the_calculator(whole: tuple[dict[str, Any], Path]) -
         assert 3 * computed[way].down_bytes == pytest.approx(measured[arm]["download_bytes"], rel=0.01)
 
 
+def summed(ledger: Path) -> dict[str, dict[str, int]]:
+    """Bytes by client and direction."""
+    found: dict[str, dict[str, int]] = {}
+    for event in read_ledger(ledger):
+        both = found.setdefault(event["client"], {"up": 0, "down": 0})
+        both[{"sent": "up", "received": "down"}[event["event"]]] += event["bytes"]
+    return found
+
+
+def test_the_ledger_has_every_byte(whole: tuple[dict[str, Any], Path]) -> None:
+    results, workdir = whole
+    for arm in results["arms"]:
+        path = workdir / "arms" / arm["name"] / "run-0" / "ledger.jsonl"
+        if arm["name"] == "local_only":
+            assert not path.exists()
+            continue
+        assert summed(path) == {client: both for client, both in arm["client_bytes"].items() if any(both.values())}
+        sent = [event for event in read_ledger(path) if event["event"] == "sent"]
+        assert {event["round"] for event in sent} == ({1} if arm["name"] == "plain" else {*range(1, ROUNDS + 1)})
+        took = sum(event["seconds"] for event in sent)
+        assert 0 <= took <= arm["seconds"] and (arm["name"] == "plain" or took > 0)
+
+
 def test_the_table_has_downloads(whole: tuple[dict[str, Any], Path]) -> None:
     headings, *body = rows(whole[0])
     assert headings[-3:] == ("upload (MB)", "download (MB)", "time (s)")
@@ -146,6 +170,9 @@ def test_goes_on_to_the_same_bits(kind: str, after: int, whole: tuple[dict, Path
     assert files_alike(tmp_path) == {
         name: found for name, found in files_alike(whole[1]).items() if name.startswith(f"arms/{kind}/")
     }
+    ledgers = [workdir / f"arms/{kind}/run-0/ledger.jsonl" for workdir in (tmp_path, whole[1])]
+    if kind != "local_only":
+        assert summed(ledgers[0]) == summed(ledgers[1])
     rounds = 2 if kind == "local_only" else ROUNDS
     assert observer.notes[-1] == f"{kind} run 1: going on after round {after} of {rounds}"
     folder = f"arms/{kind}/run-0" + ("/clients/client-1" if kind == "local_only" else "")
