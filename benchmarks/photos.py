@@ -5,6 +5,8 @@ python benchmarks/photos.py --width 1200 --height 900 --images 128 --photographs
 """
 
 import itertools
+import math
+import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -21,8 +23,8 @@ from dkjax.attacks.ssim import ssim
 from dkjax.bench.table import TIMES, Tables, times
 from dkjax.bench.timing import Contender, Timing, take_turns
 from dkjax.cipher import schemes
+from dkjax.cipher.chunks import chunk_size
 from dkjax.client.data_set import Order, encrypt_data_set
-from dkjax.client.upload import records_at_a_time
 from dkjax.config import KeysConfig
 from dkjax.dkds import layout
 from dkjax.errors import ConfigError
@@ -44,7 +46,7 @@ def measure_photos(
 ) -> dict[str, Any]:
     """Measure what reading, decoding, resizing, encrypting and writing photographs costs beside the first three alone.
 
-    The files lie in a temporary folder (see `TMPDIR`), and the data set is written beside them.
+    The files are in a temporary folder (see `TMPDIR`), and the data set is written beside them.
 
     Args:
         images: how many photographs.
@@ -74,12 +76,14 @@ def measure_photos(
         order = Order(scheme=schemes.disposable(16), keys=KeysConfig())
 
         def decode(source: ImageFolderSource, _: int) -> None:
-            for first in range(0, images, records_at_a_time(source.image_shape)):
-                source[first : first + records_at_a_time(source.image_shape)]
+            at_a_time = chunk_size(math.prod(source.image_shape))
+            for first in range(0, images, at_a_time):
+                source[first : first + at_a_time]
 
-        def encrypt(source: ImageFolderSource, _: int) -> None:
-            with tempfile.TemporaryDirectory(dir=folder) as written:
-                encrypt_data_set(source, Path(written) / f"photos{layout.SUFFIX}", order)
+        def encrypt(source: ImageFolderSource, _: int) -> _Written:
+            written = _Written(Path(tempfile.mkdtemp(dir=folder)))
+            encrypt_data_set(source, written.folder / f"photos{layout.SUFFIX}", order)
+            return written
 
         contenders: dict[str, Contender] = {}
         for how, source in sources.items():
@@ -105,6 +109,16 @@ def measure_photos(
             "least_ssim": float(ssim(exact, scaled).min()),
         },
     }
+
+
+class _Written:
+    """A folder that is removed with this object: not while the clock runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __del__(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _row(name: str, timing: Timing, alone: Timing, images: int) -> dict[str, Any]:

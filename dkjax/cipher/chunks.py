@@ -45,8 +45,8 @@ def encrypt_chunks(
     Args:
         scheme: the encryption.
         image_keys: gives keys; see `keys_of`. A position that fills up is that of the chunk's first image, again.
-        images: arrays `[k, H, W, C]` of any lengths, 0 included; images of several arrays never share a chunk, and nobody
-            changes them before they have come out.
+        images: arrays `[k, H, W, C]` of any lengths, 0 included; images of several arrays never share a chunk. Nobody
+            may change them before they have come out.
         at_most: how many images there are, if they may be few: no chunk is larger than the next power of two.
 
     Yields:
@@ -69,7 +69,7 @@ def encrypt_chunks(
     def filled_up() -> Iterator[tuple[jax.Array, np.ndarray]]:
         position = 0
         for array in images:
-            size = _chunk_size(array[:1].nbytes, at_most)
+            size = chunk_size(array[:1].nbytes, at_most)
             for first in range(0, len(array), size):
                 chunk = array[first : first + size]
                 counts.append(len(chunk))
@@ -95,7 +95,12 @@ def encrypt_chunks(
             erase_oldest()
 
 
-def _chunk_size(image_bytes: int, at_most: int | None) -> int:
-    """How many images are encrypted at a time: a power of two, up to 256 images or 16 MiB."""
+def chunk_size(image_bytes: int, at_most: int | None = None) -> int:
+    """Say how many images are encrypted at a time: a power of two, up to 256 images or 16 MiB.
+
+    Args:
+        image_bytes: of one image.
+        at_most: as for `encrypt_chunks`.
+    """
     size = 1 << (max(1, min(_IMAGES, _BYTES // max(1, image_bytes))).bit_length() - 1)
     return size if at_most is None else min(size, 1 << max(at_most - 1, 0).bit_length())

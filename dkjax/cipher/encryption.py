@@ -156,17 +156,33 @@ def _encrypt_or_decrypt(scheme: Scheme, image_keys: jax.Array, images: Any, inve
     # What was copied to an accelerator for this call alone is memory for the result. A CPU may not have copied it.
     ours = not isinstance(images, jax.Array) and jax.default_backend() != "cpu"
     run = _run_donating if ours else _run
-    return _not_captured(image_keys, run(scheme, image_keys, on_device, inverse, native.status().runs))
+    natively = native.status().runs
+    return _not_captured(
+        image_keys, run(scheme, image_keys, on_device, inverse, natively, natively and _on_cpus(on_device))
+    )
+
+
+def _on_cpus(images: jax.Array) -> bool:
+    """Whether a program for these images is one for CPUs alone."""
+    # What looks for keys that are used twice sees them drawn from in XLA's kernels alone.
+    if isinstance(images, jax.core.Tracer) or jax.config.jax_debug_key_reuse:
+        return False
+    return {device.platform for device in images.devices()} == {"cpu"}
 
 
 def _run_once(
-    scheme: Scheme, image_keys: jax.Array, images: jax.Array, inverse: bool, natively: bool = False
+    scheme: Scheme,
+    image_keys: jax.Array,
+    images: jax.Array,
+    inverse: bool,
+    natively: bool = False,
+    on_cpus: bool = False,
 ) -> jax.Array:
     """Run on mesh axes of every type: on explicit ones, too, the compiler divides the work, which moves no byte."""
     run = functools.partial(_draw_and_run, scheme, inverse)
     if natively and prngs.prng_name(image_keys) == "chacha20":
         plan = native.plan_of(scheme, images.shape[-3:], np.dtype(images.dtype), inverse)
-        run = functools.partial(_natively_on_cpu, plan, run) if plan else run
+        run = functools.partial(_natively_on_cpu, plan, run, on_cpus) if plan else run
     for array in (images, image_keys):
         sharding = jax.typeof(array).sharding
         types = zip(sharding.mesh.axis_names, sharding.mesh.axis_types, strict=True)
@@ -176,9 +192,11 @@ def _run_once(
 
 
 def _natively_on_cpu(
-    plan: native.Plan, by_xla: native.Operation, image_keys: jax.Array, images: jax.Array
+    plan: native.Plan, by_xla: native.Operation, on_cpus: bool, image_keys: jax.Array, images: jax.Array
 ) -> jax.Array:
     natively = functools.partial(native.run, plan, by_xla=by_xla)
+    if on_cpus:  # tracing the other kernels, too, would take a sixth of a second
+        return natively(image_keys, images)
     return jax.lax.platform_dependent(image_keys, images, cpu=natively, default=by_xla)
 
 
@@ -199,8 +217,8 @@ def _draw_and_run(scheme: Scheme, inverse: bool, image_keys: jax.Array, images: 
     return run(draw(own_keys), images)
 
 
-_run = jax.jit(_run_once, static_argnums=(0, 3, 4))
-_run_donating = jax.jit(_run_once, static_argnums=(0, 3, 4), donate_argnums=2)
+_run = jax.jit(_run_once, static_argnums=(0, 3, 4, 5))
+_run_donating = jax.jit(_run_once, static_argnums=(0, 3, 4, 5), donate_argnums=2)
 
 
 def _not_captured(image_keys: jax.Array, result: _Result) -> _Result:

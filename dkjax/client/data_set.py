@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dkjax.cipher import Scheme
+from dkjax.cipher.chunks import chunk_size
 from dkjax.client.augment import augment
 from dkjax.client.from_config import make_ratchet
 from dkjax.client.rand_augment import check_channels
@@ -210,6 +212,8 @@ def _read(source: Source, order: Order, number: int, items: np.ndarray) -> Itera
     random = np.random.default_rng(None if seed is None else [*seed, number])
     changes = order.augment.model_dump()
     size = records_at_a_time(source.image_shape)
+    if not any(changes.values()):  # then nothing is drawn, and what is encrypted at a time can be read at a time
+        size = chunk_size(math.prod(source.image_shape))
     chunks = np.split(_records_of(source, order, items), range(size, len(items), size))
     return prefetch(lambda chunk: augment(source[chunk], random, **changes), chunks)
 

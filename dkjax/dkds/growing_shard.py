@@ -3,7 +3,9 @@
 import contextlib
 import hashlib
 import mmap
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -23,8 +25,8 @@ _PIECE = 1 << 20
 class GrowingShard:
     """A shard in the making, from `growing_shard`.
 
-    In its file, the checksums of all records precede the images. So images are written behind the room for as many records
-    as there may be.
+    In its file, the checksums of all records precede the images. So images are written behind the room for as many
+    records as there may be.
 
     Attributes:
         filled: how many records it has so far.
@@ -68,8 +70,12 @@ class GrowingShard:
         for array in (self._labels, self._crcs, self._ids):
             self._file.write(array[: self.filled].tobytes())
         self._file.flush()
-        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as written:
+        descriptor = self._file.fileno()
+        # It goes to the disk while it is hashed.
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as written, ThreadPoolExecutor(1) as threads:
+            on_its_way = threads.submit(os.fsync, descriptor)
             digest = hashlib.sha256(written).hexdigest()
+            on_its_way.result()
             self.entry = ShardEntry(file=path.name, sha256=digest, bytes=len(written), records=self.filled)
 
     def _images_at(self, records: int) -> int:

@@ -1,6 +1,8 @@
 """Image files on disk, each with a label, decoded when they are asked for."""
 
 import hashlib
+import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -111,8 +113,13 @@ class ImageFilesSource:
     def fingerprint(self, indices: Indices) -> str:
         """A hash over the names, sizes and times of the files of records, which changes when one is replaced."""
         names = [self._names[position] for position in positions(indices, len(self))]
-        states = on_all_cores(lambda name: _state(self._folder / name), names)
-        return hashlib.sha256(repr(list(zip(names, states, strict=True))).encode()).hexdigest()
+
+        def states(some: list[str]) -> list[tuple[str, tuple[int, int] | None]]:
+            return [(name, _state(os.path.join(self._folder, name))) for name in some]
+
+        # Many at a time: to hand one to a thread takes ten times as long as to ask for it.
+        pieces = on_all_cores(states, [names[at : at + 64] for at in range(0, len(names), 64)])
+        return hashlib.sha256(repr(list(itertools.chain.from_iterable(pieces))).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self._names)
@@ -135,10 +142,10 @@ class ImageFilesSource:
         return {"image": images[: len(readable)], "label": labels}
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _state(path: str) -> tuple[int, int] | None:
     """What changes when a file is replaced: its size and the time of its last change; None where there is none."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns

@@ -46,8 +46,8 @@ def test_keys_of_items(round_keys):
 
 
 def test_chunks_are_of_few_sizes():
-    assert [chunks._chunk_size(size, None) for size in (1, 1 << 16, 224 * 224 * 3, 1 << 30)] == [256, 256, 64, 1]
-    assert [chunks._chunk_size(12, most) for most in (0, 1, 5, 8, 9, 1000)] == [1, 1, 8, 8, 16, 256]
+    assert [chunks.chunk_size(size, None) for size in (1, 1 << 16, 224 * 224 * 3, 1 << 30)] == [256, 256, 64, 1]
+    assert [chunks.chunk_size(12, most) for most in (0, 1, 5, 8, 9, 1000)] == [1, 1, 8, 8, 16, 256]
 
 
 def test_compiles_once(round_keys, monkeypatch):

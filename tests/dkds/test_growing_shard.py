@@ -1,5 +1,6 @@
 """A shard that is written as its records come: the same bytes, or nothing."""
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def test_the_same_bytes_however_they_come(tmp_path: Path, room: int, cuts: list[
     (tmp_path / "whole").mkdir()
     expected = write_shard(tmp_path / "whole", 7, part(0, 600), IDS[:600], ID)
     with growing_shard(tmp_path, 7, IDS[:room], IMAGES.shape[1:], ID) as shard:
-        for first, stop in zip(cuts, cuts[1:], strict=False):
+        for first, stop in itertools.pairwise(cuts):
             shard.append(part(first, stop))
             assert shard.filled == stop
     path = tmp_path / layout.shard_name(7)
