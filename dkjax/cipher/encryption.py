@@ -165,7 +165,7 @@ def _encrypt_or_decrypt(scheme: Scheme, image_keys: jax.Array, images: Any, inve
 def _on_cpus(images: jax.Array) -> bool:
     """Whether a program for these images is one for CPUs alone."""
     # What looks for keys that are used twice sees them drawn from in XLA's kernels alone.
-    if isinstance(images, jax.core.Tracer) or jax.config.jax_debug_key_reuse:
+    if isinstance(images, jax.core.Tracer) or jax.config.jax_debug_key_reuse:  # type: ignore[attr-defined]
         return False
     return {device.platform for device in images.devices()} == {"cpu"}
 

@@ -32,8 +32,8 @@ def sort_patches(patches: jax.Array) -> jax.Array:
     """Sort the values of each patch, `[p, M M C]`.
 
     Sorted are unsigned numbers that have the order of the floats: with the sign bit turned, or all bits of a negative
-    one. XLA for CPU sorts these 4 times faster than floats. Where all are sorted already, as images under `sorted_blocks`
-    are, nothing is sorted again.
+    one. XLA for CPU sorts these 4 times faster than floats. Where all are sorted already, as under
+    `sorted_blocks`, nothing is sorted again.
     """
     sign = jnp.uint32(1 << 31)
     bits = jax.lax.bitcast_convert_type(patches.astype(jnp.float32), jnp.uint32)

@@ -6,7 +6,17 @@ from typing import Any
 from dkjax.report.document import Section, Table
 
 _SETTINGS = ("variant", "patch_size", "width", "depth", "heads", "mlp_dim", "pool", "reading", "dtype", "pretrained")
-_TRAINING = ("epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing", "mixup", "patch_mix", "seed", "runs")
+_TRAINING = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+    "mixup",
+    "patch_mix",
+    "seed",
+    "runs",
+)
 _FACTS = ("what", "which")
 
 
