@@ -114,7 +114,7 @@ def _number(value: float) -> str:
 
 
 def _shares(settings: "SimulationConfig", source: "Source") -> tuple[float | None, float]:
-    """Bytes of a few encrypted images over their raw bytes: as PNG, if that can hold them, and of sorted blocks packed."""
+    """Bytes of a few encrypted images over their raw bytes: as PNG, if it can hold them; of sorted blocks, packed."""
     import io
 
     from PIL import Image
