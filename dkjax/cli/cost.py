@@ -119,7 +119,7 @@ def _shares(settings: "SimulationConfig", source: "Source") -> tuple[float | Non
 
     from PIL import Image
 
-    from dkjax import schemes
+    from dkjax.cipher import schemes
     from dkjax.client.from_config import make_scheme
     from dkjax.dkds.convert.packed import deflated
 
