@@ -6,16 +6,20 @@ PYTHON is that of an environment with flwr[simulation] and torch. Linux alone, a
 processes of a contender.
 """
 
+import contextlib
 import dataclasses
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import numpy as np
 import typer
@@ -44,6 +48,9 @@ _SETTLED = 2
 """Rounds before the timed ones: the first compiles, or starts processes."""
 _WATCHED = 3
 """Rounds after the timed ones, in which memory is read."""
+
+_LONGEST = 1800.0
+"""Seconds after which a contender is ended: Flower may wait for a process of Ray's that has died."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +183,7 @@ def _once(task: Task, rounds: int, flower: Path | None) -> dict[str, Any]:
     memory, about = 0, {}
     with tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+        with _started(command, errors) as process:
             tree = ProcessTree(process.pid)
             assert process.stdout is not None
             for line in process.stdout:
@@ -188,7 +195,7 @@ def _once(task: Task, rounds: int, flower: Path | None) -> dict[str, Any]:
                     if len(marks) > 1 + _SETTLED + rounds:
                         memory = max(memory, tree.memory_bytes(), peak_bytes(process.pid))
                 elif kind == "not":
-                    process.kill()
+                    break
         if process.returncode or len(marks) != task.rounds:
             errors.seek(0)
             raise DkjaxError(f"{NAMES[task.contender]} failed: {''.join(errors.readlines()[-1:]).strip()}")
@@ -201,6 +208,26 @@ def _once(task: Task, rounds: int, flower: Path | None) -> dict[str, Any]:
         "peak_bytes": memory,
         "processes": tree.processes,
     }
+
+
+@contextlib.contextmanager
+def _started(command: list[str], errors: IO[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a contender as the leader of a group, whose processes end with the block, or when it takes too long."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True) as process:
+
+        def end() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        watch = threading.Timer(_LONGEST, end)
+        watch.start()
+        try:
+            yield process
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+        finally:
+            watch.cancel()
+            end()
 
 
 def tables(result: dict[str, Any]) -> Tables:

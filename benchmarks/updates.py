@@ -69,8 +69,11 @@ def measure_updates(
     head = params["head"]
     params = {**params, "head": {**head, "kernel": 0.1 * jax.random.normal(jax.random.key(1), head["kernel"].shape)}}
     rows: list[dict[str, Any]] = []
+    attacks: list[PatchInversion | GradientInversion] = [PatchInversion()]
+    if steps:
+        attacks.append(GradientInversion(steps=steps))
     for optimizer, encoding, batch in UPDATES:
-        for attack in (PatchInversion(), *([GradientInversion(steps=steps)] if steps else [])):
+        for attack in attacks:
             say(f"{optimizer}, {encoding}, {batch} images: {attack.name}")
             found = []
             for start in range(0, images, batch):

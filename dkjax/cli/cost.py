@@ -1,7 +1,6 @@
 """`dkjax cost`: one upload against federated learning, before either is done."""
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,9 @@ from dkjax.cli.options import AsJson, Overrides
 from dkjax.report.console import print_line, print_table, results_console, say
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from dkjax.cipher import Scheme
     from dkjax.config import SimulationConfig
     from dkjax.sources import Source
 
@@ -46,6 +48,7 @@ def cost(
     federated, by = settings.federated, settings.clients.partition_by
     clients = settings.clients.count if by is None else len({*natural_ids(source, by)})
     model = vit(num_classes=len(source.class_names), patch_size=settings.patch_size, **settings.model.settings())
+    compressed, packed = _shares(settings, source)
     case = costs.Case(
         model=model,
         image_shape=source.image_shape,
@@ -57,7 +60,8 @@ def cost(
         epochs=settings.train.epochs,
         batch_size=federated.batch_size or settings.train.batch_size,
         lora_rank=federated.lora_rank,
-        compressed_share=_compressed_share(settings, source),
+        compressed_share=compressed,
+        packed_share=packed,
     )
     lines = costs.estimate(case)
     sentence = costs.verdict(lines)
@@ -70,7 +74,7 @@ def cost(
         described = {
             name: getattr(case, name) for name in ("images", "clients", "rounds", "clients_per_round", "local_epochs")
         }
-        shape = {"image_shape": list(case.image_shape), "compressed_share": case.compressed_share}
+        shape = {"image_shape": list(case.image_shape), "compressed_share": compressed, "packed_share": packed}
         typer.echo(json.dumps({**described, **shape, "ways": costs.as_json(lines), "verdict": sentence}))
         return
     console = results_console()
@@ -109,29 +113,37 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.3g}"
 
 
-def _compressed_share(settings: "SimulationConfig", source: "Source") -> float | None:
-    """PNG bytes of a few encrypted images over their raw bytes; None for images that are neither grey nor colour."""
+def _shares(settings: "SimulationConfig", source: "Source") -> tuple[float | None, float]:
+    """Bytes of a few encrypted images over their raw bytes: as PNG, if it can hold them; of sorted blocks, packed."""
     import io
 
-    import numpy as np
     from PIL import Image
+
+    from dkjax.cipher import schemes
+    from dkjax.client.from_config import make_scheme
+    from dkjax.dkds.convert.packed import deflated
+
+    images = source[: min(_SAMPLE, len(source))]["image"]
+    side = settings.scheme.block_size
+    packed = len(deflated(_encrypted(settings, schemes.sorted_blocks(block_size=side), images), side))
+    if source.image_shape[2] not in (1, 3):
+        return None, packed / images.size
+    total = 0
+    for image in _encrypted(settings, make_scheme(settings.scheme, source.image_shape), images):
+        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(buffer := io.BytesIO(), "PNG")
+        total += len(buffer.getvalue())
+    return total / images.size, packed / images.size
+
+
+def _encrypted(settings: "SimulationConfig", scheme: "Scheme", images: "np.ndarray") -> "np.ndarray":
+    import numpy as np
 
     from dkjax import keys
     from dkjax.cipher import encrypt
-    from dkjax.client.from_config import make_scheme
 
-    if source.image_shape[2] not in (1, 3):
-        return None
-    images = source[: min(_SAMPLE, len(source))]["image"]
-    scheme = make_scheme(settings.scheme, source.image_shape)
     ratchet = keys.disposable(prng=settings.keys.prng)
     try:
         with ratchet.next_round() as round_keys:
-            encrypted = np.asarray(encrypt(scheme, round_keys.for_client("sample", len(images)), images))
+            return np.asarray(encrypt(scheme, round_keys.for_client("sample", len(images)), images))
     finally:
         ratchet.discard()
-    total = 0
-    for image in encrypted:
-        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(buffer := io.BytesIO(), "PNG")
-        total += len(buffer.getvalue())
-    return total / (len(images) * math.prod(source.image_shape))

@@ -32,6 +32,7 @@ class Case:
         batch_size: of a client's step.
         lora_rank: of the adapters.
         compressed_share: bytes of a losslessly compressed upload over those of the raw one; None if unknown.
+        packed_share: likewise, of sorted blocks as `dkjax convert --to packed` packs them.
     """
 
     model: Model
@@ -45,6 +46,7 @@ class Case:
     batch_size: int
     lora_rank: int
     compressed_share: float | None = None
+    packed_share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +85,8 @@ def estimate(case: Case) -> list[Line]:
         case: what is to be trained.
 
     Returns:
-        A line for one upload, raw and compressed, FedAvg with updates of 32, 16 and 8 bits, FedAvg of adapters, and
-        central training on plain images.
+        A line for one upload, raw, compressed, and of sorted blocks packed; FedAvg with updates of 32, 16 and 8 bits;
+        FedAvg of adapters; and central training on plain images.
 
     Raises:
         ConfigError: the rank is above the width, or the patches do not tile the image.
@@ -115,9 +117,10 @@ def estimate(case: Case) -> list[Line]:
         return Line(name, up * taken, down * taken, client_flops, memory, 0, raw / per_round)
 
     small = _count(adapters)
+    smaller = {"one upload, compressed": case.compressed_share, "one upload, sorted, packed": case.packed_share}
     return [
         upload("one upload, raw", 1.0),
-        *([] if case.compressed_share is None else [upload("one upload, compressed", case.compressed_share)]),
+        *(upload(name, share) for name, share in smaller.items() if share is not None),
         federated("fedavg float32", 4 * numbers, 4 * numbers, memory),
         federated("fedavg bfloat16", 2 * numbers, 4 * numbers, memory),
         federated("fedavg int8", numbers + 4 * arrays, 4 * numbers, memory),

@@ -17,6 +17,10 @@ def test_says_which_is_cheaper(tmp_path: Path) -> None:
     told = json.loads(found.stdout)
     ways = {way["name"]: way for way in told["ways"]}
     assert 0.5 < told["compressed_share"] < 2
+    assert 0.05 < told["packed_share"] < 0.8
+    assert ways["one upload, sorted, packed"]["up_bytes"] == pytest.approx(
+        told["packed_share"] * ways["one upload, raw"]["up_bytes"]
+    )
     assert ways["one upload, raw"]["moved_bytes"] < ways["fedavg float32"]["moved_bytes"]
     assert told["verdict"].startswith("For the network one upload moves")
     assert (tmp_path / "bytes.png").stat().st_size > 5000

@@ -23,6 +23,7 @@ CASE = Case(
     batch_size=8,
     lora_rank=4,
     compressed_share=0.5,
+    packed_share=0.25,
 )
 LINES = {line.name: line for line in estimate(CASE)}
 
@@ -38,6 +39,7 @@ def test_bytes_are_those_of_the_arrays() -> None:
     assert LINES["fedavg_lora"].up_bytes == pytest.approx(encoded_bytes(trained, "float32") * taken, rel=0.01)
     assert LINES["one upload, raw"].up_bytes == 16 * 260
     assert LINES["one upload, compressed"].up_bytes == 8 * 260
+    assert LINES["one upload, sorted, packed"].up_bytes == 4 * 260
 
 
 def test_arithmetic_is_the_same_on_either_side() -> None:

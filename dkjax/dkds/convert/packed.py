@@ -70,12 +70,17 @@ class PackedContainer(Container):
 
 
 def _packed(chunk: Chunk, manifest: Manifest) -> bytes:
-    values = to_blocks(chunk.image, manifest.scheme.block_size)
+    before = chunk.label.astype("<i4").tobytes() + chunk.id.tobytes()
+    data = deflated(chunk.image, manifest.scheme.block_size, before)
+    return _HEADER.pack(len(chunk.label), len(data)) + data
+
+
+def deflated(images: np.ndarray, block_size: int, before: bytes = b"") -> bytes:
+    """Deflate the differences of the values of each block of uint8[n, H, W, C], behind other bytes."""
+    values = to_blocks(images, block_size)
     differences = values.copy()
     differences[..., 1:] -= values[..., :-1]
-    columns = (chunk.label.astype("<i4"), chunk.id, differences)
-    data = zlib.compress(b"".join(column.tobytes() for column in columns), _LEVEL)
-    return _HEADER.pack(len(chunk.label), len(data)) + data
+    return zlib.compress(before + differences.tobytes(), _LEVEL)
 
 
 def _frames(file: BinaryIO, manifest: Manifest) -> Iterator[tuple[int, bytes]]:
