@@ -105,21 +105,21 @@ def encrypt_views(folder: Path) -> None:
 
 def encrypt_resumed(folder: Path) -> None:
     """`dkjax encrypt`, stopped after some shards, and once more to the end."""
-    from dkjax.dkds.writer import DataSetWriter
+    from dkjax.dkds.growing_shard import GrowingShard
 
     command = ["encrypt", "digits", "--out", folder / "b.dkds", "--config", folder / "run.toml", *SEED]
-    add = DataSetWriter.add
+    finish = GrowingShard.finish
 
-    def stop(self, number, records, read_from=""):
-        if number == 2:
+    def stop(self, path):
+        if path.name == "shard-00002.safetensors":
             raise OSError(28, "No space left on device")
-        add(self, number, records, read_from)
+        finish(self, path)
 
-    DataSetWriter.add = stop
+    GrowingShard.finish = stop
     try:
         _command(*command, code=75)
     finally:
-        DataSetWriter.add = add
+        GrowingShard.finish = finish
     _command(*command)
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
-from dkjax.dkds import open_data_set, shard
+from dkjax.dkds import open_data_set
+from dkjax.dkds.growing_shard import GrowingShard
 from dkjax.runtime.files import read_json
 from dkjax.runtime.ledger import read_ledger
 
@@ -141,21 +142,20 @@ def test_another_picture_is_not_overwritten(photos):
 
 
 def test_a_full_disk_leaves_what_is_finished(photos, monkeypatch):
-    write = shard.write_safetensors
+    finish = GrowingShard.finish
 
-    def full(to, tensors, metadata) -> None:
-        if metadata["dkds"].endswith("/1"):
-            to(b"half a shard")
+    def full(self, path) -> None:
+        if path.name == "shard-00001.safetensors":
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(to, tensors, metadata)
+        finish(self, path)
 
-    monkeypatch.setattr(shard, "write_safetensors", full)
+    monkeypatch.setattr(GrowingShard, "finish", full)
     result = run("photos", "--out", "a.dkds", *SMALL, code=75)
     assert result.stderr.splitlines()[-1] == (
         "dkjax: the disk is full; what was finished is kept: make room, and the same command goes on"
     )
     assert sorted(os.listdir("a.dkds")) == [".lock", ".plan.json", "shard-00000.safetensors"]
-    monkeypatch.setattr(shard, "write_safetensors", write)
+    monkeypatch.setattr(GrowingShard, "finish", finish)
     result = run("photos", "--out", "a.dkds", *SMALL)
     assert "going on: 8 of 13 images were finished before" in result.stderr
     assert len(open_data_set(Path("a.dkds"))) == 12
@@ -166,25 +166,25 @@ def test_a_full_disk_leaves_what_is_finished(photos, monkeypatch):
 
 
 def test_a_path_may_be_written_in_several_ways(photos, monkeypatch):
-    write = shard.write_safetensors
-    monkeypatch.setattr(shard, "write_safetensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    finish = GrowingShard.finish
+    monkeypatch.setattr(GrowingShard, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     run("photos", "--out", "a.dkds", *SMALL, code=75)
-    monkeypatch.setattr(shard, "write_safetensors", write)
+    monkeypatch.setattr(GrowingShard, "finish", finish)
     run(f"{photos}/", "--out", "a.dkds", *SMALL)
     assert len(open_data_set(Path("a.dkds"))) == 12
 
 
 def test_repaired_files_are_said_to_be_read_again(photos, monkeypatch):
-    write = shard.write_safetensors
+    finish = GrowingShard.finish
 
-    def stop(to, tensors, metadata) -> None:
-        if metadata["dkds"].endswith("/1"):
+    def stop(self, path) -> None:
+        if path.name == "shard-00001.safetensors":
             raise KeyboardInterrupt
-        write(to, tensors, metadata)
+        finish(self, path)
 
-    monkeypatch.setattr(shard, "write_safetensors", stop)
+    monkeypatch.setattr(GrowingShard, "finish", stop)
     run("photos", "--out", "a.dkds", *SMALL, code=75)
-    monkeypatch.setattr(shard, "write_safetensors", write)
+    monkeypatch.setattr(GrowingShard, "finish", finish)
     for path in photos.rglob("*.*"):
         Image.new("RGB", (16, 16)).save(path)
     assert (
@@ -196,10 +196,10 @@ def test_repaired_files_are_said_to_be_read_again(photos, monkeypatch):
 
 def test_a_replaced_archive_is_noticed(photos, monkeypatch):
     np.savez("a.npz", image=np.zeros((9, 16, 16, 3), np.uint8), label=np.zeros(9, int))
-    write = shard.write_safetensors
-    monkeypatch.setattr(shard, "write_safetensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    finish = GrowingShard.finish
+    monkeypatch.setattr(GrowingShard, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     run("a.npz", "--out", "a.dkds", *SMALL, code=75)
-    monkeypatch.setattr(shard, "write_safetensors", write)
+    monkeypatch.setattr(GrowingShard, "finish", finish)
     np.savez("a.npz", image=np.ones((9, 16, 16, 3), np.uint8), label=np.zeros(9, int))
     assert (
         "was begun by another command, which differs in data" in run("a.npz", "--out", "a.dkds", *SMALL, code=2).stderr

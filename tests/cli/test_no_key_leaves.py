@@ -15,7 +15,7 @@ from key_search import found_keys, spellings, watched_keys
 from typer.testing import CliRunner
 
 from dkjax.cli.main import app
-from dkjax.dkds import writer
+from dkjax.dkds import growing_shard
 from dkjax.train.trained_model import load_trained
 
 CONFIG = """
@@ -66,7 +66,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
             patch.chdir(folder)
             run(*encrypt, "a.dkds")
             with pytest.MonkeyPatch.context() as failing:
-                failing.setattr(writer.DataSetWriter, "add", fail)
+                failing.setattr(growing_shard.GrowingShard, "finish", fail)
                 run("--debug", *encrypt, "b.dkds")
             run(*encrypt, "b.dkds", "--set", "keys.mode=reproducible", "--set", "keys.seed=1")  # refused
             run(*encrypt, "b.dkds", "--json")
@@ -100,8 +100,8 @@ def unpacked(kept: bytes) -> bytes:
     return zlib.decompress(kept)
 
 
-def fail(self: Any, number: int, records: Any, read_from: str = "") -> None:
-    raise RuntimeError(f"shard {number} of {records!r} by {self!r}")
+def fail(self: Any, path: Path) -> None:
+    raise RuntimeError(f"{path} of {vars(self)!r} by {self!r}")
 
 
 def traces(error: BaseException | None) -> list[str]:
