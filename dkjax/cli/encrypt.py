@@ -117,6 +117,7 @@ def _encrypt(
     from dkjax.client.data_set import encrypt_data_set
     from dkjax.dkds import open_data_set
     from dkjax.dkds.disclosure import not_hidden, warnings_of
+    from dkjax.dkds.shard import records_in
     from dkjax.runtime.ledger import LEDGER, Ledger, timed
     from dkjax.sources.survey import lost_classes
 
@@ -129,10 +130,12 @@ def _encrypt(
             client = manifest.client
         finally:  # what a stopped call has written, too
             if new := _files_of(out) - before:
-                written, done = sum(size for _, _, size in new), progress.done - progress.kept
+                written = sum(size for _, _, size in new)
+                shards = sorted(name for name, _, _ in new if name.startswith("shard-"))
+                records = sum(records_in(out / name, int(Path(name).stem.removeprefix("shard-"))) for name in shards)
                 ledger = Ledger(out.with_suffix(f".{LEDGER}"))
                 ledger.write(
-                    "written", client, written, took.seconds, took.cpu_seconds, data_set=out.name, records=done
+                    "written", client, written, took.seconds, took.cpu_seconds, data_set=out.name, records=records
                 )
         data_set = open_data_set(out)
         picture = draw_contact_sheet(data_set)

@@ -65,6 +65,19 @@ def record_tails(label: np.ndarray, ids: np.ndarray) -> NDArray[np.uint8]:
     return np.concatenate([label.astype("<i4").reshape(-1, 1).view(np.uint8), ids], axis=1)
 
 
+def records_in(path: Path, number: int) -> int:
+    """Return how many records a shard holds by its header.
+
+    Args:
+        path: its file.
+        number: which shard, from 0.
+
+    Raises:
+        DamagedDataSetError: kind `shard-header`.
+    """
+    return int(_read_header(path, number)[0]["label"]["shape"][0])
+
+
 def entry_of(path: Path, number: int) -> ShardEntry:
     """Describe a shard that was written before, by reading it.
 
@@ -78,13 +91,8 @@ def entry_of(path: Path, number: int) -> ShardEntry:
     Raises:
         DamagedDataSetError: kind `shard-header`.
     """
-    header, _ = _read_header(path, number)
-    return ShardEntry(
-        file=path.name,
-        sha256=sha256_of(path),
-        bytes=path.stat().st_size,
-        records=header["label"]["shape"][0],
-    )
+    records = records_in(path, number)
+    return ShardEntry(file=path.name, sha256=sha256_of(path), bytes=path.stat().st_size, records=records)
 
 
 def open_shard(folder: Path, number: int, manifest: Manifest) -> Shard:
