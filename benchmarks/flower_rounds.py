@@ -11,8 +11,6 @@ from importlib.metadata import version
 
 # Neither asks a server on the internet.
 os.environ.update(FLWR_TELEMETRY_ENABLED="0", RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
-# On a busy machine Ray's own processes give each other up, and Flower then waits for ever.
-os.environ.update(RAY_agent_register_timeout_ms="600000", RAY_raylet_start_wait_time_s="600")
 
 import numpy as np
 import torch
