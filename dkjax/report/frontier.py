@@ -28,8 +28,9 @@ class Setting:
         group: where it belongs.
         restricted: whether its matrices are restricted: one order of values, and positions that stay in place.
         accuracy: by how the test images are shown.
-        ssim: the most that a counted attack got back, in the mean over images.
-        attack: which one that was.
+        ssim: the most that a counted attack got back, in the mean over images: of the upload, or of the upload with the
+            values of its blocks sorted, where an arm of `sorted_blocks` was attacked.
+        attack: which one that was; with ", sorted" if of the latter.
         thumbnail: SSIM of the block means that the thumbnail attack placed; None where that was not measured.
     """
 
@@ -125,6 +126,9 @@ def frontier(
         if not reached:
             unattacked.append(arm["name"])
             continue
+        for other in _sorted_forms(arm, sending):
+            of_sorted = _reached(attacked.get(other["name"], {"attacks": {}, "skipped": {}}))
+            reached |= {f"{attack}, sorted": mean for attack, mean in of_sorted.items()}
         ssim, attack = max((mean, attack) for attack, mean in reached.items())
         thumbnail = tried["attacks"].get("thumbnail", {"scores": {}})["scores"].get(_THUMBNAIL)
         settings.append(
@@ -149,6 +153,20 @@ def frontier(
     return Frontier(
         view, tuple(settings), max(plain, default=None), max(chances, default=None), tuple(untrained), tuple(unattacked)
     )
+
+
+def _sorted_forms(arm: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The arms whose uploads are those of an arm with the values of each block sorted, which anybody can do."""
+    if arm["scheme"] != "disposable" or arm["keys"] != "per_image":
+        return []
+    whole = {"scheme": "sorted_blocks", "keys": "per_image", "fixed_blocks": arm.get("fixed_blocks")}
+    variants = {"order_by": (None, "value"), "levels": (None, 256), "epsilon": (None, 0.0)}
+    return [
+        other
+        for other in arms
+        if all(other.get(name) == value for name, value in whole.items())
+        and all(other.get(name) in plain for name, plain in variants.items())
+    ]
 
 
 def _names(names: Any) -> str:

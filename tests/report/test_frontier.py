@@ -35,7 +35,7 @@ ARMS = [
     arm("disposable-0-0", 0.5),
     arm("disposable-50-50", 0.7, fixed_blocks=8, fixed_pixels=24),
     arm("disposable-75-75", 0.85, fixed_blocks="75%"),
-    arm("disposable-sorted", 0.7001, scheme="sorted_blocks", pixel_order="sorted"),
+    arm("disposable-sorted", 0.7001, scheme="sorted_blocks", pixel_order="sorted", fixed_blocks=3),
     arm("disposable-block", 0.6, pixel_order="block"),
     arm("shared_key", 0.9, keys="shared"),
     arm("fedavg", 0.9, scheme=None, federation=[]),
@@ -50,6 +50,26 @@ ATTACKS = {
         "shared_key": tried(looking=0.01, puzzle=0.02, known_plaintext=1.0),
     }
 }
+
+
+def test_sorting_gives_back_what_sorted_blocks_do() -> None:
+    """Noise at its values' places makes a picture less like the plain one, until somebody sorts them."""
+    arms = [
+        arm("disposable-block", 0.6, pixel_order="block"),
+        arm("disposable-block-50", 0.6, pixel_order="block", fixed_blocks=8),
+        arm("disposable-sorted", 0.7, scheme="sorted_blocks", fixed_pixels=None),
+        arm("disposable-few", 0.7, scheme="sorted_blocks", fixed_pixels=None, levels=4),
+    ]
+    settings = {
+        "disposable-block": tried(looking=0.02, puzzle=0.05),
+        "disposable-block-50": tried(looking=0.02, puzzle=0.06),
+        "disposable-sorted": tried("sorted_blocks", looking=0.08, puzzle=0.31),
+        "disposable-few": tried("sorted_blocks", looking=0.08, puzzle=0.5),
+    }
+    found = {one.name: (one.ssim, one.attack) for one in frontier(arms, {"settings": settings}).settings}
+    assert found["disposable-block"] == (0.31, "puzzle, sorted")
+    assert found["disposable-block-50"] == (0.06, "puzzle")
+    assert found["disposable-sorted"] == (0.31, "puzzle")
 
 
 @pytest.fixture
