@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LOOKS = {
     "common": ("a key for each image, one order of values", "o", "#0072B2", True),
     "other": ("a key for each image, other schemes", "s", "#D55E00", True),
-    "shared": ("many images share a key", "D", "#595959", False),
+    "shared": ("many images share a key (at the edge: or less accurate)", "D", "#595959", False),
 }
 """In words, the marker, the colour (Okabe and Ito's, which the colour-blind tell apart) and whether it is filled."""
 
@@ -64,7 +64,7 @@ def _draw_panel(axis: "Axes", panel: Frontier) -> None:
         members = [setting for setting in panel.settings if setting.group == group]
         if members:
             axis.plot(
-                *zip(*(_point(setting, panel) for setting in members), strict=True),
+                *zip(*(_drawn(setting, panel) for setting in members), strict=True),
                 marker,
                 color=colour,
                 markerfacecolor=colour if filled else "white",
@@ -89,11 +89,21 @@ def _point(setting: Setting, panel: Frontier) -> tuple[float, float]:
     return setting.ssim, setting.accuracy[panel.view]
 
 
+def _drawn(setting: Setting, panel: Frontier) -> tuple[float, float]:
+    """Where a marker is: that of a shared key at the lower edge, where the competing settings end, if it is below."""
+    ssim, accuracy = _point(setting, panel)
+    reached = [other.accuracy[panel.view] for other in panel.competing]
+    if not reached:
+        return ssim, accuracy
+    edge = min(reached) - 0.12 * (max(*reached, panel.plain or 0.0) - min(reached))
+    return ssim, max(accuracy, edge)
+
+
 def _name(axis: "Axes", panel: Frontier) -> None:
     """Put each name where it covers no marker and no other name, or else where it covers fewest."""
     from matplotlib.text import Text
 
-    dots = [axis.transData.transform(_point(setting, panel)) for setting in panel.settings]
+    dots = [axis.transData.transform(_drawn(setting, panel)) for setting in panel.settings]
     taken: list[Any] = []
     for setting in panel.best:
         tried: list[tuple[int, int, Annotation, Any]] = []
