@@ -78,7 +78,9 @@ def encrypt_chunks(
                 copies.append(image_keys(position + rows))
                 whole = chunk if len(chunk) == size else chunk[rows]
                 # Nobody writes to it any more, so a CPU may use its memory, if that is aligned, and need not copy it.
-                yield copies[-1], jax.device_put(whole) if on_cpu else whole
+                # What `device_put` would cut to 32 bits is left for the encryption to refuse.
+                as_it_is = on_cpu and jax.dtypes.canonicalize_dtype(whole.dtype) == whole.dtype
+                yield copies[-1], jax.device_put(whole) if as_it_is else whole
                 position += len(chunk)
 
     def erase_oldest() -> None:
