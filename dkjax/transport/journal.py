@@ -131,14 +131,9 @@ class Journal:
         self._file.flush()
 
     def _read(self, about: dict[str, str]) -> None:
-        path = self._folder / _JOURNAL
-        data = path.read_bytes() if path.exists() else b""
-        # A killed process may have left half a line.
-        whole = data[: data.rfind(b"\n") + 1]
-        if whole != data:
-            os.truncate(path, len(whole))
-        self._fresh = not whole
-        for number, line in enumerate(whole.splitlines()):
+        lines = _whole_lines(self._folder / _JOURNAL)
+        self._fresh = not lines
+        for number, line in enumerate(lines):
             event = json.loads(line)
             if number == 0:
                 if {name: event.get(name) for name in about} != about:
@@ -155,10 +150,9 @@ class Journal:
 
     def _drop_lost(self) -> None:
         """Forget what was sealed and not sent, where it cannot be made again: then nothing of it was sent, either."""
-        path = self._folder / _SEEDS
-        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # torn by a stop of the machine
-                kept = json.loads(line) if line.endswith(b"\n") else {}
+        for line in _whole_lines(self._folder / _SEEDS):
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged by a stop of the machine
+                kept = json.loads(line)
                 self.seeds[kept["piece"][0], kept["piece"][1]] = bytes.fromhex(kept["seed"])
         self.pieces = {
             place: piece for place, piece in self.pieces.items() if piece.object in self.sent or place in self.seeds
@@ -174,6 +168,15 @@ class Journal:
             return hashlib.sha256(self.kept(manifest)).hexdigest() == manifest.sha256
         except FileNotFoundError:
             return False
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Read a file of lines, of which there may be none; half a line, as a killed process may leave it, is cut off."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        os.truncate(path, len(whole))  # what is written next is to be a line of its own
+    return whole.splitlines()
 
 
 def _private(path: str, flags: int) -> int:

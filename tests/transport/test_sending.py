@@ -24,6 +24,7 @@ from dkjax.errors import ConfigError, DataError
 from dkjax.runtime.files import LOCK
 from dkjax.transport import pace, upload
 from dkjax.transport.journal import Journal
+from dkjax.transport.sealed_set import SealedPiece
 from dkjax.transport.signature import load_or_make_key
 from dkjax.transport.store import MANIFEST, Store
 from dkjax.transport.store_errors import StoreError
@@ -304,6 +305,20 @@ def test_a_torn_ledger_and_lost_seeds(server: Server) -> None:
     assert sent.objects == 7
     # What is left does not open anything that was sent.
     assert {path.name for path in state.iterdir()} == {"ledger.jsonl", LOCK}
+
+
+def test_what_follows_a_torn_seed_is_kept(tmp_path: Path) -> None:
+    def piece(number: int) -> SealedPiece:
+        return SealedPiece(object=f"{number}.age", sha256=f"{number:064}", bytes=1)
+
+    for number in range(3):
+        journal = Journal(tmp_path / "state", {"slot": "a"})
+        assert set(journal.pieces) == set(journal.seeds) == {(0, earlier) for earlier in range(number) if earlier != 0}
+        journal.keep((0, number), piece(number), bytes(32))
+        journal.close()
+        if number == 0:
+            seeds = tmp_path / "state" / "seeds.jsonl"
+            seeds.write_bytes(seeds.read_bytes()[:-5])
 
 
 def test_what_changed_on_the_way_is_not_sent(server: Server) -> None:
