@@ -16,6 +16,9 @@ from dkjax.cipher.transforms import (
 from dkjax.experiment.arms.kind import Arm
 from dkjax.experiment.shared_setup import SharedSetup
 
+VARIANT = ("order_by", "levels", "epsilon")
+"""What tells schemes of one name and one `pixel_order` apart in `results.json`; None where it is the default."""
+
 
 def arm_summary(
     arm: Arm, image_shape: tuple[int, int, int], prng: str, reading: str, runs: list[dict[str, Any]]
@@ -33,6 +36,7 @@ def arm_summary(
         The arm's entry in `results.json`.
     """
     scheme = arm.scheme
+    parameters = {} if scheme is None else dict(scheme.parameters)
     views = runs[0]["test_accuracy"]
     ssims = [run["ssim"] for run in runs]
     return {
@@ -41,6 +45,7 @@ def arm_summary(
         "fixed_blocks": None if scheme is None else _fixed(scheme, BlockScrambling),
         "fixed_pixels": None if scheme is None else _fixed(scheme, PixelPermutation, BlockwisePixelPermutation),
         "pixel_order": None if scheme is None else _pixel_order(scheme),
+        **{name: parameters.get(name) for name in VARIANT},
         "reading": reading,
         "keys": arm.kind.key_sharing,
         "adapt_embedding": arm.adapt_embedding,

@@ -130,12 +130,13 @@ def frontier(
             of_sorted = _reached(attacked.get(other["name"], {"attacks": {}, "skipped": {}}))
             reached |= {f"{attack}, sorted": mean for attack, mean in of_sorted.items()}
         ssim, attack = max((mean, attack) for attack, mean in reached.items())
+        group = _group(arm)
         thumbnail = tried["attacks"].get("thumbnail", {"scores": {}})["scores"].get(_THUMBNAIL)
         settings.append(
             Setting(
                 arm["name"],
-                _group(arm),
-                _group(arm) == "common" and any(_stays(arm[name]) for name in ("fixed_blocks", "fixed_pixels")),
+                group,
+                group == "common" and any(_stays(arm[name]) for name in ("fixed_blocks", "fixed_pixels")),
                 {name: spread["mean"] for name, spread in arm["test_accuracy"].items()},
                 ssim,
                 attack,

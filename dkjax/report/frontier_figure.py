@@ -20,7 +20,7 @@ _LOOKS = {
 }
 """In words, the marker, the colour (Okabe and Ito's, which the colour-blind tell apart) and whether it is filled."""
 
-_PLACES = [(side, lines) for height in range(7) for lines in {height: 0, -height: 0} for side in (1, -1)]
+_PLACES = [(side, lines) for lines in sorted(range(-6, 7), key=lambda lines: (abs(lines), -lines)) for side in (1, -1)]
 """Where a name is tried beside its marker: the side, and how many half lines higher."""
 
 _LEADER = {"arrowstyle": "-", "linewidth": 0.6, "color": "0.5", "shrinkA": 0, "shrinkB": 3}

@@ -11,7 +11,7 @@ from dkjax.config import SimulationConfig, parse_config
 from dkjax.config.schema import ArmConfig
 from dkjax.errors import ConfigError, DataError
 from dkjax.experiment.arms.registry import arm_kind
-from dkjax.experiment.results import spread
+from dkjax.experiment.results import VARIANT, spread
 from dkjax.formats.npz import read_array
 from dkjax.runtime.files import read_results
 
@@ -149,6 +149,7 @@ def _so_far(config: SimulationConfig, arm: ArmConfig, folder: Path) -> dict[str,
         "fixed_blocks": scheme.fixed_blocks,
         "fixed_pixels": scheme.fixed_pixels,
         "pixel_order": getattr(scheme, "pixel_order", "image"),
+        **{name: getattr(scheme, name, None) for name in VARIANT},
         "keys": kind.key_sharing,
         "test_accuracy": {
             view: spread([run["test_accuracy"][view] for run in runs]) for view in runs[0]["test_accuracy"]

@@ -59,12 +59,14 @@ def test_sorting_gives_back_what_sorted_blocks_do() -> None:
         arm("disposable-block-50", 0.6, pixel_order="block", fixed_blocks=8),
         arm("disposable-sorted", 0.7, scheme="sorted_blocks", fixed_pixels=None),
         arm("disposable-few", 0.7, scheme="sorted_blocks", fixed_pixels=None, levels=4),
+        arm("disposable-channels", 0.7, scheme="sorted_blocks", fixed_pixels=None, order_by="channel"),
     ]
     settings = {
         "disposable-block": tried(looking=0.02, puzzle=0.05),
         "disposable-block-50": tried(looking=0.02, puzzle=0.06),
         "disposable-sorted": tried("sorted_blocks", looking=0.08, puzzle=0.31),
         "disposable-few": tried("sorted_blocks", looking=0.08, puzzle=0.5),
+        "disposable-channels": tried("sorted_blocks", looking=0.08, puzzle=0.6),
     }
     found = {one.name: (one.ssim, one.attack) for one in frontier(arms, {"settings": settings}).settings}
     assert found["disposable-block"] == (0.31, "puzzle, sorted")
