@@ -285,6 +285,7 @@ class ModelConfig(Section):
     remat: bool = False
     reading: Reading = "values"
     position_embedding: bool = True
+    relation_bias: bool = False
     pretrained: Annotated[Path, Field(strict=False)] | None = None
     pretrained_mean: tuple[float, ...] | None = None
     pretrained_std: tuple[PositiveFloat, ...] | None = None

@@ -125,15 +125,21 @@ def reset_head(arrays: Arrays, report: Report, model: Model) -> tuple[Arrays, Re
     return arrays | head, report
 
 
-def draw_exchangeable(
-    arrays: Arrays, report: Report, model: Model, image_shape: tuple[int, int, int]
-) -> tuple[Arrays, Report]:
-    """Draw what an equivariant reading has beside a patch embedding, as `model.init` does, always the same."""
-    drawn = model.init(jax.random.key(0), image_shape)[EMBEDDING]["exchangeable"]
-    layers = {f"{EMBEDDING}/exchangeable/{name}": np.asarray(leaf) for name, leaf in drawn.items()}
-    for name in layers:
+def draw_own(arrays: Arrays, report: Report, model: Model, image_shape: tuple[int, int, int]) -> tuple[Arrays, Report]:
+    """Draw what no other library's network has, as `model.init` does, always the same.
+
+    That is what an equivariant reading has beside a patch embedding, and a relation bias.
+    """
+    if model.reading != "equivariant" and not model.relation_bias:
+        return arrays, report
+    drawn = jax.tree.leaves_with_path(model.init(jax.random.key(0), image_shape))
+    names = {"/".join(part.key for part in where): np.asarray(leaf) for where, leaf in drawn}
+    own = {name: leaf for name, leaf in names.items() if "/exchangeable/" in name or "/relation" in name}
+    for name in own:
         report = report.adding(missing=name)
-    return arrays | layers, report.adding(notes=f"{EMBEDDING}/exchangeable starts from random numbers")
+    if model.reading == "equivariant":
+        report = report.adding(notes=f"{EMBEDDING}/exchangeable starts from random numbers")
+    return arrays | own, report
 
 
 def _grid_of(

@@ -11,7 +11,7 @@ import numpy as np
 from dkjax.errors import DataError
 from dkjax.models.pretrained.checkpoint import Arrays, Checkpoint, Description, description_of
 from dkjax.models.pretrained.detect import read_checkpoint
-from dkjax.models.pretrained.fit import check_settings, draw_exchangeable, fit_embedding, fit_positions, reset_head
+from dkjax.models.pretrained.fit import check_settings, draw_own, fit_embedding, fit_positions, reset_head
 from dkjax.models.pretrained.google import google_arrays
 from dkjax.models.pretrained.position import ResizeMethod
 from dkjax.models.pretrained.report import Report, listed
@@ -116,8 +116,7 @@ def load_pretrained(
     )
     if not keep_head:
         arrays, report = reset_head(arrays, report, model)
-    if model.reading == "equivariant":
-        arrays, report = draw_exchangeable(arrays, report, model, image_shape)
+    arrays, report = draw_own(arrays, report, model, image_shape)
     if missing := sorted(set(expected) - set(arrays)):
         unused = f"; without a place in it are {listed(report.unexpected)}" if report.unexpected else ""
         raise DataError(f"{path} is no whole ViT: {listed(missing)} missing{unused}")
