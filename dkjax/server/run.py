@@ -14,7 +14,6 @@ from dkjax.client.upload import Upload
 from dkjax.config import ServerConfig, config_hash
 from dkjax.dkds import EncryptedDataSet, open_data_set
 from dkjax.errors import ConfigError
-from dkjax.models.from_config import load_start
 from dkjax.models.vit import Model, vit
 from dkjax.runtime.files import read_results, write_json
 from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, synced_stop, translate_lost_peer
@@ -27,6 +26,7 @@ from dkjax.sources.source import Indexed
 from dkjax.train.checkpoints import Checkpoints
 from dkjax.train.loop import make_trainer
 from dkjax.train.observer import Observer
+from dkjax.train.pretrained_start import load_start
 from dkjax.train.profiling import Profiling
 from dkjax.train.provenance import provenance
 from dkjax.train.run import Finished, Run, train_run
