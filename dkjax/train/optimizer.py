@@ -28,11 +28,21 @@ def optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTransforma
     steps = [optax.adamw(schedule(config, total_steps), weight_decay=config.weight_decay, mask=kernels)]
     if config.clip_norm is not None:
         steps.insert(0, optax.clip_by_global_norm(config.clip_norm))
-    for part, rate in (("head", config.head_learning_rate), ("embedding", config.embedding_learning_rate)):
-        if rate is not None:
-            # An update of AdamW, decay included, is proportional to the rate.
-            steps.append(optax.masked(optax.scale(rate / config.learning_rate), functools.partial(_of, part)))
+    steps += rates_of_parts(config)
     return optax.chain(*steps) if len(steps) > 1 else steps[0]
+
+
+def rates_of_parts(config: TrainConfig) -> list[optax.GradientTransformation]:
+    """Return what follows an optimizer so that parts of the ViT have the rates of their own that are configured.
+
+    An update of AdamW or SGD, decay included, is proportional to the rate.
+    """
+    rates = {"head": config.head_learning_rate, "embedding": config.embedding_learning_rate}
+    return [
+        optax.masked(optax.scale(rate / config.learning_rate), functools.partial(_of, part))
+        for part, rate in rates.items()
+        if rate is not None
+    ]
 
 
 def kernels(params: optax.Params) -> optax.Params:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from dkjax.cli.main import app
 from dkjax.config import FederatedConfig, SimulationConfig, TrainConfig
 from dkjax.errors import NonFiniteLossError, StoppedError
-from dkjax.experiment import simulation
+from dkjax.experiment import federated_training, simulation
 from dkjax.experiment.federated_training import check_federated, number_of_rounds
 from dkjax.experiment.simulation import simulate
 from dkjax.federated.cost import Case, estimate
@@ -226,3 +226,18 @@ def test_only_federated_arms_are_checked() -> None:
 def test_the_configuration_is_recorded(whole: tuple[dict[str, Any], Path]) -> None:
     recorded = json.loads((whole[1] / "config.json").read_text())
     assert recorded["config"]["federated"]["clients_per_round"] == 2
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_parts_have_the_rates_of_the_other_arms(optimizer: Literal["adamw", "sgd"]) -> None:
+    params = {"head": {"kernel": np.ones((2, 3), np.float32)}, "embedding": {"kernel": np.ones((2, 2), np.float32)}}
+    gradients = jax.tree.map(lambda leaf: np.full_like(leaf, 0.01), params)
+
+    def updates(train: TrainConfig) -> dict[str, Any]:
+        tx = federated_training._optimizer(FederatedConfig(optimizer=optimizer), train)
+        return tx.update(gradients, tx.init(params), params)[0]
+
+    same = updates(TrainConfig(learning_rate=1e-3))
+    own = updates(TrainConfig(learning_rate=1e-3, head_learning_rate=4e-3))
+    np.testing.assert_allclose(own["head"]["kernel"], 4 * same["head"]["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(own["embedding"]["kernel"], same["embedding"]["kernel"], rtol=1e-6)
