@@ -65,6 +65,8 @@ DAMAGE = {
     "record-crc": "the bytes of a record are not those that were written",
     "label": "a label is outside the range of the classes",
     "id": "two records have one id",
+    "packed": "it is packed, to be handed over, and is to be unpacked before it is used",
+    "packed-shard": "a packed shard is damaged, or does not hold the records that the manifest says",
     "changed": "a shard was written to, replaced or removed while it was in use",
 }
 """What can be wrong with an encrypted data set."""

@@ -121,11 +121,11 @@ def _shares(settings: "SimulationConfig", source: "Source") -> tuple[float | Non
 
     from dkjax.cipher import schemes
     from dkjax.client.from_config import make_scheme
-    from dkjax.dkds.convert.packed import deflated
+    from dkjax.dkds.packed import packed_bytes
 
     images = source[: min(_SAMPLE, len(source))]["image"]
     side = settings.scheme.block_size
-    packed = len(deflated(_encrypted(settings, schemes.sorted_blocks(block_size=side), images), side))
+    packed = packed_bytes(_encrypted(settings, schemes.sorted_blocks(block_size=side), images), side)
     if source.image_shape[2] not in (1, 3):
         return None, packed / images.size
     total = 0

@@ -67,6 +67,13 @@ def encrypt(
             metavar="I/N",
         ),
     ] = None,
+    packed: Annotated[
+        bool,
+        typer.Option(
+            "--packed",
+            help="Write a small data set to hand over, which the server unpacks; for the scheme sorted_blocks.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Go on where a folder, or the name of a class, may well be a mistake.")
     ] = False,
@@ -98,7 +105,7 @@ def encrypt(
     from dkjax.sources.survey import survey
 
     images = open_configured(settings.data, _checked_split(split))
-    order = _order(settings, images, client, split, views, index, count)
+    order = _order(settings, images, client, split, views, index, count, packed)
     found = survey(images, agreed=settings.data.classes is not None)
     show_classes(found)
     attack = functools.partial(_attacked, images, order, settings.keys, out) if report else None
@@ -115,9 +122,8 @@ def _encrypt(
     from dkjax.cli.classes_table import as_json as classes_as_json
     from dkjax.cli.progress import EncryptionProgress
     from dkjax.client.data_set import encrypt_data_set
-    from dkjax.dkds import open_data_set
     from dkjax.dkds.disclosure import not_hidden, warnings_of
-    from dkjax.dkds.shard import records_in
+    from dkjax.dkds.packed import open_for_a_look, records_of_file
     from dkjax.runtime.ledger import LEDGER, Ledger, timed
     from dkjax.sources.survey import lost_classes
 
@@ -132,14 +138,16 @@ def _encrypt(
             if new := _files_of(out) - before:
                 written = sum(size for _, _, size in new)
                 shards = sorted(name for name, _, _ in new if name.startswith("shard-"))
-                records = sum(records_in(out / name, int(Path(name).stem.removeprefix("shard-"))) for name in shards)
+                records = sum(
+                    records_of_file(out / name, images.image_shape, order.scheme.block_size) for name in shards
+                )
                 ledger = Ledger(out.with_suffix(f".{LEDGER}"))
                 ledger.write(
                     "written", client, written, took.seconds, took.cpu_seconds, data_set=out.name, records=records
                 )
-        data_set = open_data_set(out)
+        data_set = open_for_a_look(out)
         picture = draw_contact_sheet(data_set)
-    size = sum(entry.bytes for entry in manifest.shards)
+    size = data_set.bytes
     shown = not_hidden(manifest)
     # A part of a source may lack a class by chance.
     lost = lost_classes(found, data_set.labels) if order.part.of == 1 else []
@@ -150,6 +158,7 @@ def _encrypt(
         "records": manifest.records,
         "shards": len(manifest.shards),
         "bytes": size,
+        "packed": order.packed,
         **classes_as_json(found),
         "kept": progress.kept,
         "skipped": [skipped._asdict() for skipped in images.skipped],
@@ -172,6 +181,9 @@ def _encrypt(
         f"{out}: {manifest.records:,} images in {plural(len(manifest.shards), 'shard')}, {size / 1e6:,.1f} MB, from "
         f"{manifest.client}; {len(images.skipped)} skipped; {progress.seconds:.1f} s"
     )
+    if order.packed:
+        raw = sum(entry.bytes for entry in manifest.shards)
+        show(f"packed: {size / raw:.1%} of the {raw / 1e6:,.1f} MB that the server unpacks it to")
     if picture is not None:
         show(f"what the server will see: {picture}")
     for sentence in (shown, *warnings):
@@ -226,6 +238,7 @@ def _order(
     views: int,
     index: int,
     count: int,
+    packed: bool,
 ) -> "Order":
     from dkjax.client.data_set import Order
     from dkjax.client.from_config import make_scheme
@@ -242,6 +255,7 @@ def _order(
         augment=settings.augment,
         part=Part(index=index, of=count),
         shard_images=settings.store.shard_images,
+        packed=packed,
         request=request,
     )
 

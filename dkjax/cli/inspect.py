@@ -13,7 +13,7 @@ from dkjax.cli.picture import draw_contact_sheet
 from dkjax.report.console import show
 
 if TYPE_CHECKING:
-    from dkjax.dkds import EncryptedDataSet
+    from dkjax.dkds import EncryptedDataSet, PackedDataSet
 
 _CLASSES_SHOWN = 20
 _KEYS_FOR = {"per_image": "one for each image", "per_client": "one for all images", "shared": "one for all clients"}
@@ -41,11 +41,13 @@ def inspect(
 
         inspect_model(path, as_json)
         return
-    from dkjax.dkds import open_data_set
+    from dkjax.dkds import EncryptedDataSet
+    from dkjax.dkds.packed import open_for_a_look
     from dkjax.dkds.verify import labels_in_range
 
-    opened = open_data_set(path)
-    labels_in_range(opened)
+    opened = open_for_a_look(path)
+    if isinstance(opened, EncryptedDataSet):
+        labels_in_range(opened)
     summary = _summary(opened)
     summary["picture"] = draw_contact_sheet(opened, picture)
     if as_json:
@@ -54,10 +56,11 @@ def inspect(
         _print(summary)
 
 
-def _summary(data_set: "EncryptedDataSet") -> dict[str, Any]:
+def _summary(data_set: "EncryptedDataSet | PackedDataSet") -> dict[str, Any]:
     import numpy as np
 
     from dkjax.cipher import key_space_bits, schemes
+    from dkjax.dkds import layout
     from dkjax.dkds.disclosure import not_hidden, warnings_of
 
     manifest = data_set.manifest
@@ -86,7 +89,8 @@ def _summary(data_set: "EncryptedDataSet") -> dict[str, Any]:
         "image": {"shape": list(manifest.image_shape), "dtype": manifest.image.dtype},
         "part": manifest.part.model_dump(),
         "shards": len(manifest.shards),
-        "bytes": sum(entry.bytes for entry in manifest.shards),
+        "bytes": data_set.bytes,
+        "packed": layout.is_packed(data_set.path),
         "id": manifest.id,
         "software": manifest.software,
     }
@@ -108,6 +112,7 @@ def _print(summary: dict[str, Any]) -> None:
     classes = [f"{name}: {count:,}" for name, count in counts[:_CLASSES_SHOWN]]
     if len(counts) > _CLASSES_SHOWN:
         classes.append(f"and {len(counts) - _CLASSES_SHOWN:,} more, which --json lists")
+    packed = ", packed to be handed over: dkjax convert --to dkds unpacks it" if summary["packed"] else ""
     for line in (summary["path"], "", "protection"):
         show(line)
     _rows(
@@ -130,7 +135,7 @@ def _print(summary: dict[str, Any]) -> None:
             f"channel{'s' if channels > 1 else ''}",
             "classes": ", ".join(classes),
             "part": f"{part['index']} of {part['of']}, counted from 0" if part["of"] > 1 else "all of the source",
-            "shards": f"{summary['shards']:,}, {summary['bytes'] / 1e6:,.1f} MB",
+            "shards": f"{summary['shards']:,}, {summary['bytes'] / 1e6:,.1f} MB{packed}",
             "id": summary["id"],
             "software": ", ".join(f"{name} {version}" for name, version in summary["software"].items()),
         }

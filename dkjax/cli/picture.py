@@ -7,14 +7,14 @@ from dkjax.cli.stop import tidying_up
 from dkjax.report.console import say
 
 if TYPE_CHECKING:
-    from dkjax.dkds import EncryptedDataSet
+    from dkjax.dkds import EncryptedDataSet, PackedDataSet
 
 
-def draw_contact_sheet(data_set: "EncryptedDataSet", picture: Path | None = None) -> str | None:
+def draw_contact_sheet(data_set: "EncryptedDataSet | PackedDataSet", picture: Path | None = None) -> str | None:
     """Draw what the server will see of a data set.
 
     Args:
-        data_set: an open data set.
+        data_set: an open data set, packed or not.
         picture: the PNG to write; by default one beside the data set, unless another picture is in its place.
 
     Returns:

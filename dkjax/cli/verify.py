@@ -50,16 +50,19 @@ def verify(
 
 
 def _print(report: "Report", seconds: float) -> None:
+    from dkjax.dkds.layout import is_packed
+
     for problem in report.problems[:_SHOWN]:
         show(f"{problem.kind}: {problem}")
     if len(report.problems) > _SHOWN:
         show(f"... and {len(report.problems) - _SHOWN:,} more problems; --json lists them all")
     if report.manifest is not None and report.whole:
         size = sum(entry.bytes for entry in report.manifest.shards)
+        packed = ", packed to be handed over: dkjax convert --to dkds unpacks it" if is_packed(report.path) else ""
         shards = plural(len(report.manifest.shards), "shard")
         show(
             f"{report.path} is whole: {report.manifest.records:,} images in {shards}, "
-            f"{size / 1e6:,.1f} MB, {size / 1e9 / seconds:.1f} GB/s"
+            f"{size / 1e6:,.1f} MB, {size / 1e9 / seconds:.1f} GB/s{packed}"
         )
         if (missing := report.manifest.scheme.missing) is not None:
             show(missing)

@@ -12,7 +12,8 @@ from dkjax.client.data_set import Order, encrypt_data_set
 from dkjax.client.from_config import make_ratchet
 from dkjax.client.upload import Client, Upload, upload
 from dkjax.config import KeysConfig
-from dkjax.dkds import EncryptedDataSet, open_data_set
+from dkjax.dkds import EncryptedDataSet, PackedDataSet
+from dkjax.dkds.packed import open_for_a_look
 from dkjax.errors import ArgumentError
 from dkjax.sources import ArraySource, Source, read_all
 
@@ -42,9 +43,26 @@ def encrypt(
     class_names: Sequence[str] | None = None,
     out: str | os.PathLike[str],
     views: int = 1,
+    packed: Literal[False] = False,
     seed: int | None = None,
     prng: str = "chacha20",
 ) -> EncryptedDataSet: ...
+
+
+@overload
+def encrypt(
+    images: np.ndarray | Source,
+    labels: Sequence[int] | np.ndarray | None = None,
+    scheme: Scheme | None = None,
+    *,
+    client: str | None = None,
+    class_names: Sequence[str] | None = None,
+    out: str | os.PathLike[str],
+    views: int = 1,
+    packed: Literal[True],
+    seed: int | None = None,
+    prng: str = "chacha20",
+) -> PackedDataSet: ...
 
 
 def encrypt(
@@ -56,9 +74,10 @@ def encrypt(
     class_names: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     views: int = 1,
+    packed: bool = False,
     seed: int | None = None,
     prng: str = "chacha20",
-) -> Upload | EncryptedDataSet:
+) -> Upload | EncryptedDataSet | PackedDataSet:
     """Encrypt images under keys that are made for this call and erased before it returns.
 
     Every image has a key of its own. In memory the order stays; in a data set on disk it is drawn at random.
@@ -72,11 +91,14 @@ def encrypt(
         class_names: by label; by default the labels 0, 1, ... as text. A site that lacks a class names it all the same.
         out: a folder `NAME.dkds` to write; the call goes on with one that was begun. None to stay in memory.
         views: encryptions of each image, under different keys; for data sets on disk.
+        packed: write the data set packed, to be handed over: for `sorted_blocks`, a tenth of the bytes of photographs.
+            The server unpacks it (`dkjax.dkds.convert.convert_data_set`; `dkjax ingest` does so itself).
         seed: for experiments: keys that anybody can make again who knows it. None for keys from the operating system.
         prng: `"chacha20"` or `"threefry2x32"`.
 
     Returns:
-        An `Upload` in memory, or the `EncryptedDataSet` that was written: what `dkjax.server.train` takes.
+        An `Upload` in memory, or the `EncryptedDataSet` that was written: what `dkjax.server.train` takes. Or the
+        `PackedDataSet` that was written, which it takes once it is unpacked.
 
     Raises:
         ArgumentError: the scheme does not fit the images, there is none, or labels or names are wrong.
@@ -100,8 +122,10 @@ def encrypt(
     keys = KeysConfig(mode="disposable" if seed is None else "reproducible", seed=seed, prng=prng)
     if out is not None:
         path = Path(out)
-        encrypt_data_set(source, path, Order(scheme, keys, client=client, views=views))
-        return open_data_set(path)
+        encrypt_data_set(source, path, Order(scheme, keys, client=client, views=views, packed=packed))
+        return open_for_a_look(path)
+    if packed:
+        raise ArgumentError("packed is for data sets on disk: give out")
     if views != 1:
         raise ArgumentError(f"views={views} is for data sets on disk: give out, or call encrypt as often")
     scheme.check(source.image_shape, np.uint8)

@@ -6,10 +6,12 @@ holds no key, no name of a file and no time of day.
 
 from dkjax.dkds.data_set import EncryptedDataSet, open_data_set
 from dkjax.dkds.manifest import Description, Manifest, Part
+from dkjax.dkds.packed import PackedDataSet
 from dkjax.dkds.writer import DataSetWriter, open_writer
 
 __all__ = [
     "EncryptedDataSet",
+    "PackedDataSet",
     "open_data_set",
     "Manifest",
     "Description",

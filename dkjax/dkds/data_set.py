@@ -44,6 +44,11 @@ class EncryptedDataSet:
         return tuple(self.manifest.class_names)
 
     @property
+    def bytes(self) -> int:
+        """Of all shards."""
+        return sum(entry.bytes for entry in self.manifest.shards)
+
+    @property
     def skipped(self) -> Sequence[Skipped]:
         """Nothing: what could not be read was left out when the data set was written."""
         return ()
@@ -80,8 +85,9 @@ def open_data_set(path: Path) -> EncryptedDataSet:
             `dkjax.dkds.verify` checks the bytes of the records too.
     """
     manifest = read_manifest(path)
-    if strangers := strangers_in(path, manifest):
-        raise DamagedDataSetError("stranger", f"{path / strangers[0]} does not belong into a data set: remove it")
+    if (packed := packed_problem(path)) is not None:
+        raise packed
+    refuse_strangers(path, manifest)
     shards = tuple(open_shard(path, number, manifest) for number in range(len(manifest.shards)))
     return EncryptedDataSet(path, manifest, shards)
 
@@ -127,9 +133,24 @@ def commit_of(manifest: bytes) -> bytes:
     return (hashlib.sha256(manifest).hexdigest() + "\n").encode()
 
 
+def packed_problem(path: Path) -> DamagedDataSetError | None:
+    """Say what to do with a data set that is packed; None if it is not."""
+    if not layout.is_packed(path):
+        return None
+    way_out = f"dkjax convert {path} --to dkds --out NAME{layout.SUFFIX} unpacks it"
+    return DamagedDataSetError("packed", f"{path} is packed, as it is handed over: {way_out}")
+
+
+def refuse_strangers(path: Path, manifest: Manifest) -> None:
+    """Raise `DamagedDataSetError` if something is in the folder that does not belong there."""
+    if strangers := strangers_in(path, manifest):
+        raise DamagedDataSetError("stranger", f"{path / strangers[0]} does not belong into a data set: remove it")
+
+
 def strangers_in(path: Path, manifest: Manifest) -> list[str]:
     """List what lies in the folder and does not belong there, sorted."""
-    own = {layout.MANIFEST, layout.COMMIT, *(shard.file for shard in manifest.shards)}
+    name_of = layout.packed_name if layout.is_packed(path) else layout.shard_name
+    own = {layout.MANIFEST, layout.COMMIT, *map(name_of, range(len(manifest.shards)))}
     with os.scandir(path) as entries:
         return sorted(entry.name for entry in entries if entry.name not in own and not _is_lock(entry))
 

@@ -82,9 +82,34 @@ class GrowingShard:
         return len(self._beginning(records)) + records * layout.RECORD_BYTES
 
     def _beginning(self, records: int) -> bytes:
-        u1, i4, u4 = (np.dtype(name) for name in ("u1", "i4", "u4"))
-        tensors = {"label": ((records,), i4), "crc32": ((records,), u4), "id": ((records, layout.ID_BYTES), u1)}
-        return beginning(tensors | {"image": ((records, *self._image_shape), u1)}, self._metadata)
+        return _beginning(records, self._image_shape, self._metadata)
+
+
+def _beginning(records: int, image_shape: tuple[int, ...], metadata: dict[str, str]) -> bytes:
+    u1, i4, u4 = (np.dtype(name) for name in ("u1", "i4", "u4"))
+    tensors = {"label": ((records,), i4), "crc32": ((records,), u4), "id": ((records, layout.ID_BYTES), u1)}
+    return beginning(tensors | {"image": ((records, *image_shape), u1)}, metadata)
+
+
+def entry_of_records(number: int, records: Records, ids: NDArray[np.uint8], data_set_id: str) -> ShardEntry:
+    """Describe the shard that `write_shard` would write, without writing it; arguments as there.
+
+    Guarantees:
+        - the entry is that of the file (`test_growing_shard.py::test_the_entry_without_the_file`).
+    """
+    image, label = np.ascontiguousarray(records["image"]), records["label"].astype("<i4")
+    parts: list[bytes | memoryview] = [
+        _beginning(len(label), image.shape[1:], metadata_of(data_set_id, number)),
+        label.tobytes(),
+        record_crcs(image, label, ids).astype("<u4").tobytes(),
+        ids.tobytes(),
+        image.reshape(-1).data,
+    ]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    size = sum(len(part) for part in parts)
+    return ShardEntry(file=layout.shard_name(number), sha256=digest.hexdigest(), bytes=size, records=len(label))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 MANIFEST = "manifest.json"
 COMMIT = "COMMIT"
@@ -27,6 +28,16 @@ _CHUNK = 256
 def shard_name(number: int) -> str:
     """Return the file name of a shard, counted from 0."""
     return f"shard-{number:05d}.safetensors"
+
+
+def packed_name(number: int) -> str:
+    """Return the file name of a packed shard, counted from 0."""
+    return f"shard-{number:05d}.dkpack"
+
+
+def is_packed(path: Path) -> bool:
+    """Say whether a data set's folder holds packed shards."""
+    return any(path.glob("shard-*.dkpack"))
 
 
 def default_shard_images(image_shape: Sequence[int]) -> int:

@@ -153,6 +153,15 @@ def holds_shard_of(
     return not damaged_records(_mapped(path, number, header, first_byte)).size
 
 
+def map_shard(path: Path, number: int) -> Shard:
+    """Map a shard that this process has written or checked.
+
+    Raises:
+        DamagedDataSetError: kind `shard-header` or `shard-size`.
+    """
+    return _mapped(path, number, *_read_header(path, number))
+
+
 def damaged_records(shard: Shard) -> NDArray[np.int64]:
     """Find the records of a shard whose bytes are not those that were written.
 

@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dkjax.dkds import layout
-from dkjax.dkds.data_set import EncryptedDataSet, read_manifest, strangers_in
+from dkjax.dkds.data_set import EncryptedDataSet, packed_problem, read_manifest, strangers_in
 from dkjax.dkds.manifest import Manifest
+from dkjax.dkds.packed import read_packed
 from dkjax.dkds.shard import Shard, damaged_records, open_shard
 from dkjax.errors import DamagedDataSetError, DataError
 from dkjax.runtime.threads import on_all_cores
@@ -55,7 +57,8 @@ class Report:
 def verify(path: Path, progress: Progress = lambda done, total: None) -> Report:
     """Find everything that is wrong with an encrypted data set.
 
-    Every byte is read once, in parallel; memory is 1 MiB a thread, and some 40 bytes a record for its id.
+    Every byte is read once, in parallel; memory is 1 MiB a thread, and some 40 bytes a record for its id. A packed data
+    set is unpacked in memory, shard by shard.
 
     Args:
         path: the folder `NAME.dkds`.
@@ -69,9 +72,33 @@ def verify(path: Path, progress: Progress = lambda done, total: None) -> Report:
         - each kind of damage is told apart, with its shard and its record (`test_verify.py::test_kind`).
         - of several problems, all are told (`test_verify.py::test_all_problems_are_told`).
     """
+    if layout.is_packed(path):
+        return _verify_packed(path, progress)
     look = _Look(path)
     _read_everything([look], progress)
     return Report(path, look.manifest, tuple(look.problems))
+
+
+def _verify_packed(path: Path, progress: Progress) -> Report:
+    try:
+        manifest = read_manifest(path)
+    except DamagedDataSetError as error:
+        return Report(path, None, (error,))
+    problems = _strangers(path, strangers_in(path, manifest))
+    ids: dict[int, NDArray[np.uint8]] = {}
+    advance = _Counter(sum(entry.bytes for entry in manifest.shards), progress)
+    files = [path / layout.packed_name(number) for number in range(len(manifest.shards))]
+    for number, (file, entry) in enumerate(zip(files, manifest.shards, strict=True)):
+        try:
+            records, ids[number] = read_packed(path, number, manifest)
+            problems += _label_problems(file, number, records["label"], len(manifest.class_names))
+        except DamagedDataSetError as error:
+            problems.append(error)
+        except OSError as error:
+            problems.append(_unreadable(file, error, number))
+        advance(entry.bytes)
+    problems += [_common_record([files], first, place) for first, place in _common_ids([ids])]
+    return Report(path, manifest, tuple(problems))
 
 
 def require_whole(
@@ -110,7 +137,7 @@ def require_whole(
 def refuse_common_records(data_sets: Sequence[EncryptedDataSet]) -> None:
     """Raise `DamagedDataSetError` if a record is in two places of open data sets; reads only the ids."""
     files = [[one.path / entry.file for entry in one.manifest.shards] for one in data_sets]
-    for found in _common_ids([dict(enumerate(one.shards)) for one in data_sets]):
+    for found in _common_ids([{number: shard.id for number, shard in enumerate(one.shards)} for one in data_sets]):
         raise _common_record(files, *found)
 
 
@@ -118,7 +145,7 @@ def labels_in_range(data_set: EncryptedDataSet) -> None:
     """Raise `DamagedDataSetError` if a label of an open data set lies outside its classes; reads only the labels."""
     for number, shard in enumerate(data_set.shards):
         file = data_set.path / data_set.manifest.shards[number].file
-        for problem in _label_problems(file, number, shard, len(data_set.class_names)):
+        for problem in _label_problems(file, number, shard.label, len(data_set.class_names)):
             raise problem
 
 
@@ -132,6 +159,8 @@ class _Look:
         self.problems: list[DamagedDataSetError] = []
         try:
             self.manifest = manifest = read_manifest(path)
+            if (packed := packed_problem(path)) is not None:
+                raise packed
             strangers = strangers_in(path, manifest)
             present = set(os.listdir(path))
         except DamagedDataSetError as error:
@@ -140,9 +169,7 @@ class _Look:
         except OSError as error:
             self.problems.append(_unreadable(path, error))
             return
-        for name in strangers:
-            text = f"{path / name} does not belong into a data set: remove it"
-            self.problems.append(DamagedDataSetError("stranger", text))
+        self.problems += _strangers(path, strangers)
         missing = [number for number, entry in enumerate(manifest.shards) if entry.file not in present]
         for number in missing[:_MISSING_NAMED]:
             text = f"{path / manifest.shards[number].file} is missing: copy it again"
@@ -176,7 +203,7 @@ class _Look:
         except OSError as error:
             return [_unreadable(file, error, number)]
         if digest == entry.sha256:
-            return _label_problems(file, number, shard, len(self.opened.class_names))
+            return _label_problems(file, number, shard.label, len(self.opened.class_names))
         records = damaged_records(shard)
         if not records.size:
             text = f"{file} was changed outside of its records: copy it again"
@@ -203,7 +230,7 @@ def _read_everything(looks: Sequence[_Look], progress: Progress) -> None:
             # What is damaged has told what it has to tell.
             del look.shards[number]
     for look in looks:
-        for first, place in _common_ids([look.shards]):
+        for first, place in _common_ids([{number: shard.id for number, shard in look.shards.items()}]):
             files = [look.path / entry.file for entry in look.opened.shards]
             look.problems.append(_common_record([files], first, place))
 
@@ -232,12 +259,17 @@ def _sha256(path: Path, advance: Callable[[int], None]) -> str:
     return digest.hexdigest()
 
 
-def _label_problems(file: Path, number: int, shard: Shard, num_classes: int) -> list[DamagedDataSetError]:
-    outside = np.flatnonzero((shard.label < 0) | (shard.label >= num_classes))
+def _strangers(path: Path, names: Sequence[str]) -> list[DamagedDataSetError]:
+    texts = [f"{path / name} does not belong into a data set: remove it" for name in names]
+    return [DamagedDataSetError("stranger", text) for text in texts]
+
+
+def _label_problems(file: Path, number: int, label: NDArray[np.int32], num_classes: int) -> list[DamagedDataSetError]:
+    outside = np.flatnonzero((label < 0) | (label >= num_classes))
     return [
         DamagedDataSetError(
             "label",
-            f"{file}: record {i} has label {shard.label[i]}, outside 0..{num_classes - 1}: ask for it anew",
+            f"{file}: record {i} has label {label[i]}, outside 0..{num_classes - 1}: ask for it anew",
             shard=number,
             record=i,
         )
@@ -249,12 +281,12 @@ Place = tuple[int, int, int]
 """Which data set, shard and record."""
 
 
-def _common_ids(data_sets: Sequence[Mapping[int, Shard]]) -> list[tuple[Place, Place]]:
-    """Find records with one id in shards by number: each that comes again, after the first that has it."""
-    places = [(i, number, len(shard.id)) for i, shards in enumerate(data_sets) for number, shard in shards.items()]
+def _common_ids(data_sets: Sequence[Mapping[int, NDArray[np.uint8]]]) -> list[tuple[Place, Place]]:
+    """Find records with one id in ids of shards by number: each that comes again, after the first that has it."""
+    places = [(i, number, len(ids)) for i, shards in enumerate(data_sets) for number, ids in shards.items()]
     if not sum(count for _, _, count in places):
         return []
-    ids = np.concatenate([shard.id for shards in data_sets for shard in shards.values()])
+    ids = np.concatenate([one for shards in data_sets for one in shards.values()])
     halves = ids.view("<u8").reshape(-1, layout.ID_BYTES // 8)
     # Ids are random, so hardly two agree in their first half; those that do are compared one by one.
     order = np.argsort(halves[:, 0], kind="stable")

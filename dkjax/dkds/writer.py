@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 import dkjax
 from dkjax.dkds import layout
 from dkjax.dkds.data_set import commit_of
-from dkjax.dkds.growing_shard import GrowingShard, growing_shard
+from dkjax.dkds.growing_shard import GrowingShard, entry_of_records, growing_shard
 from dkjax.dkds.manifest import Description, Manifest, ShardEntry, is_word
+from dkjax.dkds.packed import pack_shard, read_packed_shard
 from dkjax.dkds.shard import entry_of, holds_shard_of
-from dkjax.errors import ConfigError, DataError
+from dkjax.errors import ConfigError, DamagedDataSetError, DataError
 from dkjax.runtime.files import LOCK, UNFINISHED, alone_in, read_json, sync, whole_file, write_json
 from dkjax.seeds import generator
 from dkjax.sources.source import Records
@@ -32,7 +33,7 @@ from dkjax.sources.source import Records
 _READ_FROM = "read_from"
 """The part of the plan that says what each finished shard was made from."""
 
-_SHARD_NAME = re.compile(r"shard-[0-9]{5,}\.safetensors")
+_SHARD_NAME = re.compile(r"shard-[0-9]{5,}\.(safetensors|dkpack)")
 
 
 class DataSetWriter:
@@ -52,6 +53,7 @@ class DataSetWriter:
         shard_images: int,
         plan: dict[str, Any],
         shuffle: bool,
+        packed: bool,
     ) -> None:
         seed: str = plan["seed"]
         self._plan = plan
@@ -61,15 +63,15 @@ class DataSetWriter:
         self._shard_images = shard_images
         self._seed = seed
         self._client = client
+        self._packed = packed
         self._order = np.arange(num_items)
         if shuffle:
             self._order = generator("dkjax.data.store", int(seed, 16)).permutation(num_items)
         self._id = _derived(seed, "data set").hex()
         self._entries: dict[int, ShardEntry] = {}
         for number in range(self.num_shards):
-            file = path / layout.shard_name(number)
-            if holds_shard_of(file, number, self._id, description.image_shape, len(self.items_of(number))):
-                self._entries[number] = entry_of(file, number)
+            if (entry := self._finished(number)) is not None:
+                self._entries[number] = entry
 
     @property
     def missing(self) -> list[int]:
@@ -122,11 +124,11 @@ class DataSetWriter:
             The shard, to which the encrypted images of its items are appended, without those that could not be read.
             At the end of the block, which may come on another thread, it is there.
         """
-        ids = b"".join(_derived(self._seed, f"record {number} {i}") for i in range(len(self.items_of(number))))
-        ids_of_records = np.frombuffer(ids, np.uint8).reshape(-1, layout.ID_BYTES)
         image_shape = self._description.image_shape
-        with growing_shard(self.path, number, ids_of_records, image_shape, self._id) as shard:
+        with growing_shard(self.path, number, self._ids_of(number), image_shape, self._id) as shard:
             yield shard
+        if self._packed:
+            pack_shard(self.path, number, self._description.scheme.block_size)
         self._entries[number] = shard.entry
         if read_from:
             self._plan.setdefault(_READ_FROM, {})[str(number)] = read_from
@@ -136,6 +138,28 @@ class DataSetWriter:
         """Write a shard whose records are all there; arguments as for `shard`."""
         with self.shard(number) as shard:
             shard.append(records)
+
+    def _ids_of(self, number: int) -> NDArray[np.uint8]:
+        ids = b"".join(_derived(self._seed, f"record {number} {i}") for i in range(len(self.items_of(number))))
+        return np.frombuffer(ids, np.uint8).reshape(-1, layout.ID_BYTES)
+
+    def _finished(self, number: int) -> ShardEntry | None:
+        """Describe a shard that an earlier try has finished; one that it could not pack any more is packed."""
+        file, image_shape = self.path / layout.shard_name(number), self._description.image_shape
+        most, block_size = len(self.items_of(number)), self._description.scheme.block_size
+        if self._packed:
+            packed = self.path / layout.packed_name(number)
+            with contextlib.suppress(DamagedDataSetError):
+                records, ids = read_packed_shard(packed, number, image_shape, block_size, most)
+                if np.array_equal(ids, self._ids_of(number)[: len(ids)]):
+                    file.unlink(missing_ok=True)
+                    return entry_of_records(number, records, ids, self._id)
+        if not holds_shard_of(file, number, self._id, image_shape, most):
+            return None
+        entry = entry_of(file, number)
+        if self._packed:
+            pack_shard(self.path, number, block_size)
+        return entry
 
     def commit(self) -> Manifest:
         """Write the manifest and COMMIT, and forget the plan.
@@ -192,6 +216,7 @@ def open_writer(
     request: Mapping[str, Any],
     seed: bytes | None = None,
     shuffle: bool = True,
+    packed: bool = False,
 ) -> Iterator[DataSetWriter]:
     """Begin an encrypted data set, or go on with one that was begun by the same request.
 
@@ -205,6 +230,7 @@ def open_writer(
         seed: 16 bytes that decide the order and the ids; random if None.
         shuffle: whether the records are put in a random order, which tells nothing of the source's. Simulations keep
             the order, so that training sees the same records as it would in memory.
+        packed: whether each shard is packed once it is written, to be handed over (`dkjax.dkds.packed`).
 
     Yields:
         The writer, until the data set is committed or the block is left.
@@ -224,7 +250,7 @@ def open_writer(
         # Looked at again: until now another process may have been at work.
         _refuse_others(path)
         whole_request = {**request, **description.model_dump(mode="json"), "client": client}
-        whole_request |= {"num_items": num_items, "shard_images": shard_images}
+        whole_request |= {"num_items": num_items, "shard_images": shard_images} | ({"packed": True} if packed else {})
         plan = _read_plan(path)
         if plan is None:
             plan = {"seed": (seed or os.urandom(layout.ID_BYTES)).hex(), "request": whole_request}
@@ -233,7 +259,7 @@ def open_writer(
         else:
             _refuse_another(path, plan, whole_request, seed)
         _remove_leftovers(path, num_shards=-(-num_items // shard_images))
-        yield DataSetWriter(path, description, client, num_items, shard_images, plan, shuffle)
+        yield DataSetWriter(path, description, client, num_items, shard_images, plan, shuffle, packed)
 
 
 def _refuse_another(path: Path, plan: Any, request: Mapping[str, Any], seed: bytes | None) -> None:
@@ -264,7 +290,7 @@ def _read_plan(path: Path) -> Any | None:
 
 def _remove_leftovers(path: Path, num_shards: int) -> None:
     """Remove what earlier tries left and this one would not replace: it would be a stranger in the data set."""
-    own = {layout.shard_name(number) for number in range(num_shards)}
+    own = {name_of(number) for name_of in (layout.shard_name, layout.packed_name) for number in range(num_shards)}
     for name in os.listdir(path):
         if name.endswith(UNFINISHED) or (_SHARD_NAME.fullmatch(name) and name not in own):
             (path / name).unlink()

@@ -32,7 +32,7 @@ class Case:
         batch_size: of a client's step.
         lora_rank: of the adapters.
         compressed_share: bytes of a losslessly compressed upload over those of the raw one; None if unknown.
-        packed_share: likewise, of sorted blocks as `dkjax convert --to packed` packs them.
+        packed_share: likewise, of sorted blocks as `dkjax encrypt --packed` packs them.
     """
 
     model: Model

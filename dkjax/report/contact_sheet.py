@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from dkjax.dkds import EncryptedDataSet
+from dkjax.dkds import EncryptedDataSet, PackedDataSet
 from dkjax.runtime.files import whole_file
 
 _MOST = 24
@@ -21,7 +21,7 @@ _PAPER, _INK, _GREY, _FRAME = "#ffffff", "#222222", "#666666", "#d5d5d5"
 _SOFTWARE = "dkjax contact sheet"
 
 
-def draw(data_set: EncryptedDataSet, path: Path) -> Path:
+def draw(data_set: EncryptedDataSet | PackedDataSet, path: Path) -> Path:
     """Draw some images of an encrypted data set: what the server will see.
 
     Classes take turns, so that as many of them as fit are shown; only the records shown are read.

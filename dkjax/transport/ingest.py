@@ -14,7 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from dkjax.dkds import EncryptedDataSet, open_data_set
+from dkjax.dkds.data_set import read_manifest
 from dkjax.dkds.disclosure import warnings_of
+from dkjax.dkds.layout import is_packed
+from dkjax.dkds.packed import unpack_in_place
 from dkjax.dkds.verify import verify
 from dkjax.errors import DataError, DkjaxError
 from dkjax.formats.strict_json import one_line
@@ -281,6 +284,8 @@ class _Taking:
 
     def _checked(self, path: Path, found: SealedSet) -> EncryptedDataSet:
         """Check every byte of the data set in quarantine, and that it is what the ticket asks for."""
+        if is_packed(path):
+            self._unpack(path, found)
         report = verify(path)
         if report.problems or report.manifest is None:
             first = str(report.problems[0]).replace(str(path), "the data set")
@@ -296,6 +301,17 @@ class _Taking:
             raise DataError("this data set was accepted before, for another ticket")
         self._notes += warnings_of(manifest)
         return open_data_set(path)
+
+    def _unpack(self, path: Path, found: SealedSet) -> None:
+        """Unpack a data set in quarantine, once it is known to be no larger than the ticket allows."""
+        manifest = read_manifest(path)
+        require_fits(self._ticket, recipe_of(manifest.model_dump(mode="json")), manifest.records, "the data set")
+        if len(manifest.shards) != len(found.files) - 1:
+            raise DataError(f"its manifest names {len(manifest.shards)} shards, but {len(found.files) - 1} were signed")
+        try:
+            unpack_in_place(path, manifest)
+        except DataError as error:
+            raise DataError(str(error).replace(f"{path}/", "")) from None
 
     def _accept(self, path: Path, data_set: EncryptedDataSet, found: SealedSet) -> Verdict:
         sanity = check_images(data_set, self._register.prints("images"), self._limits)

@@ -14,6 +14,8 @@ from pydantic import Field
 
 from dkjax.errors import DataError
 from dkjax.formats import strict_json
+from dkjax.formats.frames import check_frames, sizes_of
+from dkjax.runtime.files import sha256_of
 from dkjax.transport.signature import canonical, is_signed, public_key_of, signed
 from dkjax.transport.ticket import Count, Entry, Hex32, Hex64, Recipe, Ticket, Time, Word, first_problem, now, stamp
 
@@ -23,7 +25,7 @@ MAX_SEALED_LIST_BYTES = MAX_LIST_BYTES + (1 << 20)
 DKDS_MANIFEST, DKDS_COMMIT = "manifest.json", "COMMIT"
 
 _Object = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}\.age$")]
-_File = Annotated[str, Field(pattern=r"^(manifest\.json|shard-[0-9]{5,16}\.safetensors)$")]
+_File = Annotated[str, Field(pattern=r"^(manifest\.json|shard-[0-9]{5,16}\.(safetensors|dkpack))$")]
 
 
 class SealedPiece(Entry):
@@ -69,7 +71,7 @@ class SealedSet(Entry):
         records: how many images.
         sealed: when it was finished, by the client's clock, in UTC.
         piece_bytes: the length of a piece before it was sealed; the last one of a file may be shorter.
-        files: `manifest.json`, then the shards in order. COMMIT follows from the first.
+        files: `manifest.json`, then the shards in order, all packed or none. COMMIT follows from the first.
         public_key: the client's.
         signature: the client's, over all other fields.
     """
@@ -89,7 +91,8 @@ class SealedSet(Entry):
 
     @pydantic.model_validator(mode="after")
     def _agrees(self) -> "SealedSet":
-        names = [DKDS_MANIFEST, *(f"shard-{number:05d}.safetensors" for number in range(len(self.files) - 1))]
+        suffix = Path(self.files[1].file).suffix
+        names = [DKDS_MANIFEST, *(f"shard-{number:05d}{suffix}" for number in range(len(self.files) - 1))]
         if [one.file for one in self.files] != names:
             raise ValueError("files: expected manifest.json and then the shards, counted from 0")
         for one in self.files:
@@ -136,11 +139,17 @@ class LocalSet:
 def open_local(path: Path) -> LocalSet:
     """Read what a data set says of itself, without JAX; its bytes are hashed while they are sealed.
 
+    Of a packed data set, whose manifest has the hashes of what it unpacks to, the packed shards are read and checked.
+
     Args:
         path: the folder, `NAME.dkds`.
 
     Raises:
         DataError: it is no finished data set, or not what was written.
+
+    Guarantees:
+        - a damaged packed shard is refused before anything is sent
+          (`test_packed_transport.py::test_damage_is_noticed_at_the_client`).
     """
     try:
         manifest = (path / DKDS_MANIFEST).read_bytes()
@@ -172,11 +181,28 @@ def open_local(path: Path) -> LocalSet:
         raise DataError(
             f"{path / DKDS_MANIFEST} is no manifest of an encrypted data set: dkjax verify says why"
         ) from None
+    if any(path.glob("shard-*.dkpack")):
+        return dataclasses.replace(found, files=(found.files[0], *_packed_files(path, found.recipe, tree["shards"])))
     for name, size, _ in found.files:
         file = path / name
         if not file.is_file() or file.stat().st_size != size:
             raise DataError(f"{file} is missing, or has another length than the manifest says: copy it again")
     return found
+
+
+def _packed_files(path: Path, recipe: Recipe, shards: list[dict[str, Any]]) -> Iterator[tuple[str, int, str]]:
+    """Name, length and SHA-256 of each packed shard, after its checksums were compared."""
+    sizes = sizes_of(recipe.image_shape, int(recipe.parameters["block_size"]))
+    for number, one in enumerate(shards):
+        file = path / f"shard-{number:05d}.dkpack"
+        try:
+            if check_frames(file, sizes) != one["records"]:
+                raise ValueError(f"it has not the {one['records']} records that the manifest says")
+            yield file.name, file.stat().st_size, sha256_of(file)
+        except FileNotFoundError:
+            raise DataError(f"{file} is missing: copy it again") from None
+        except ValueError as error:
+            raise DataError(f"{file} is damaged ({error}), so nothing is sent: copy it again") from None
 
 
 def recipe_of(manifest: dict[str, Any]) -> Recipe:

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from dkjax.dkds import layout
-from dkjax.dkds.growing_shard import growing_shard, write_shard
+from dkjax.dkds.growing_shard import entry_of_records, growing_shard, write_shard
 from dkjax.dkds.shard import record_crcs
 from dkjax.runtime.files import sha256_of
 
@@ -41,6 +41,12 @@ def test_the_same_bytes_however_they_come(tmp_path: Path, room: int, cuts: list[
     np.testing.assert_array_equal(tensors["label"], LABELS)
     np.testing.assert_array_equal(tensors["id"], IDS[:600])
     np.testing.assert_array_equal(tensors["crc32"], record_crcs(IMAGES, LABELS, IDS[:600]))
+
+
+def test_the_entry_without_the_file(tmp_path: Path) -> None:
+    for count in (0, 600):
+        entry = entry_of_records(7, part(0, count), IDS[:count], ID)
+        assert entry == write_shard(tmp_path, 7, part(0, count), IDS[:count], ID)
 
 
 def test_nothing_is_left_of_a_part(tmp_path: Path) -> None:

@@ -166,6 +166,7 @@ def test_kind(name: str, path: Path) -> None:
 
 def test_all_kinds_are_tested() -> None:
     others = {"label", "id", "unreadable", "changed"}  # each has a test of its own below
+    others |= {"packed", "packed-shard"}  # and these in test_packed.py
     assert {kind for _, kind, _, _ in KINDS.values()} | others == DAMAGE.keys()
 
 

@@ -73,7 +73,8 @@ def convert_data_set(
         raise ConfigError(f"there is no format {to!r}: choose one of {', '.join(CONTAINERS)}")
     origin, manifest, expected = _look(source)
     target.check(manifest)
-    if (out.suffix == layout.SUFFIX) != isinstance(target, DkdsContainer):
+    is_data_set = isinstance(target, DkdsContainer | PackedContainer)
+    if (out.suffix == layout.SUFFIX) != is_data_set:
         raise ConfigError(f"{out}: the name of an encrypted data set, and of nothing else, ends in {layout.SUFFIX}")
     if source.resolve() in out.resolve().parents:
         raise ConfigError(f"{out} lies within {source}: choose another --out")
@@ -86,7 +87,7 @@ def convert_data_set(
                 f"{source} is not what was exported: an image, a label, an id or the order was changed; "
                 "export the encrypted data set again"
             )
-        if not isinstance(target, DkdsContainer):
+        if not is_data_set:
             write_sidecar(folder, Sidecar(target.name, records.sha256, manifest))
     return Conversion(origin, target, manifest)
 
@@ -96,7 +97,7 @@ def _look(source: Path) -> tuple[Container, Manifest, str | None]:
     if not source.is_dir():
         raise DataError(f"there is no folder {source}: expected an encrypted data set or an export of one")
     if any((source / name).exists() for name in (layout.MANIFEST, layout.COMMIT, layout.PLAN)):
-        return CONTAINERS["dkds"], read_manifest(source), None
+        return CONTAINERS["packed" if layout.is_packed(source) else "dkds"], read_manifest(source), None
     sidecar = read_sidecar(source)
     if sidecar is not None:
         container = CONTAINERS.get(sidecar.container)

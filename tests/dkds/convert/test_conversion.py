@@ -17,7 +17,7 @@ from dkjax.dkds.convert import CONTAINERS, convert_data_set
 from dkjax.errors import ConfigError, DamagedDataSetError, DataError
 from dkjax.runtime.files import write_json
 
-EXPORTS = [name for name in CONTAINERS if name != "dkds"]
+EXPORTS = [name for name in CONTAINERS if name not in ("dkds", "packed")]
 each_export = pytest.mark.parametrize("to", EXPORTS)
 
 
@@ -47,11 +47,11 @@ def test_there_and_back(to: str, channels: int, make: Make, tmp_path: Path) -> N
 def test_from_any_format_to_any_other(dkds: Path, tmp_path: Path) -> None:
     path = dkds
     for number, to in enumerate(("png", "tfds", "packed", "png", "parquet", "packed", "dkds", "dkds")):
-        path, before = tmp_path / f"{number}{'.dkds' * (to == 'dkds')}", path
+        path, before = tmp_path / f"{number}{'.dkds' * (to in ('dkds', 'packed'))}", path
         convert_data_set(before, to, path)
     assert contents(path) == contents(dkds)
     assert contents(tmp_path / "0") == contents(tmp_path / "3")
-    assert contents(tmp_path / "2") == contents(tmp_path / "5")
+    assert contents(tmp_path / "2.dkds") == contents(tmp_path / "5.dkds")
 
 
 @each_export
@@ -319,6 +319,7 @@ def test_wrong_places_are_refused(dkds: Path, tmp_path: Path) -> None:
         (dkds, "zip", tmp_path / "b", "there is no format 'zip': choose one of dkds, tfds, parquet, png"),
         (dkds, "png", tmp_path / "b.dkds", r"of nothing else, ends in \.dkds"),
         (dkds, "dkds", tmp_path / "b", r"of nothing else, ends in \.dkds"),
+        (dkds, "packed", tmp_path / "b", r"of nothing else, ends in \.dkds"),
         (dkds, "dkds", dkds, "exists and was left as it is"),
         (dkds, "png", dkds / "png", "lies within"),
     ):

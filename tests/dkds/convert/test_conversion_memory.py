@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from odd_data_sets import Make
 
+from dkjax.dkds import layout
 from dkjax.dkds.convert import convert_data_set
 
 SHAPE = (32, 32, 3)
@@ -31,7 +32,7 @@ def test_memory_does_not_grow(to: str, make: Make, tmp_path: Path) -> None:
     # The first one imports what it needs.
     for number, shards in enumerate((1, 4, 24)):
         dkds = make(f"{number}.dkds", num_records=shards * SHARD, shard_images=SHARD, shape=SHAPE, class_names=["a"])
-        there, back = tmp_path / f"{number}", tmp_path / f"{number}-back.dkds"
+        there, back = tmp_path / f"{number}-there{layout.SUFFIX * (to == 'packed')}", tmp_path / f"{number}-back.dkds"
         peaks["there"].append(peak_of_converting(dkds, to, there))
         peaks["back"].append(peak_of_converting(there, "dkds", back))
     for _, few, many in peaks.values():
