@@ -118,10 +118,10 @@ def _encrypt(
     from dkjax.dkds import open_data_set
     from dkjax.dkds.disclosure import not_hidden, warnings_of
     from dkjax.dkds.shard import records_in
-    from dkjax.runtime.ledger import LEDGER, Ledger, timed
+    from dkjax.runtime.ledger import files_in, ledger_beside, timed
     from dkjax.sources.survey import lost_classes
 
-    before = _files_of(out)
+    before = files_in(out)
     with tidying_up(), EncryptionProgress(images) as progress:
         client = order.client or ""
         try:
@@ -129,14 +129,12 @@ def _encrypt(
                 manifest = encrypt_data_set(images, out, order, progress.update)
             client = manifest.client
         finally:  # what a stopped call has written, too
-            if new := _files_of(out) - before:
+            if new := files_in(out) - before:
                 written = sum(size for _, _, size in new)
                 shards = sorted(name for name, _, _ in new if name.startswith("shard-"))
                 records = sum(records_in(out / name, int(Path(name).stem.removeprefix("shard-"))) for name in shards)
-                ledger = Ledger(out.with_suffix(f".{LEDGER}"))
-                ledger.write(
-                    "written", client, written, took.seconds, took.cpu_seconds, data_set=out.name, records=records
-                )
+                more: dict[str, int | str] = {"data_set": out.name, "records": records}
+                ledger_beside(out).write("written", client, written, took.seconds, took.cpu_seconds, **more)
         data_set = open_data_set(out)
         picture = draw_contact_sheet(data_set)
     size = sum(entry.bytes for entry in manifest.shards)
@@ -179,12 +177,6 @@ def _encrypt(
     if attacks is not None:
         print_attacks(attacks)
         say(f"written: {out.with_suffix('.attacks.json')}")
-
-
-def _files_of(out: Path) -> set[tuple[str, int, int]]:
-    """Name, time of the last change and size of the files of a data set; what changes is written again."""
-    found = [(path.name, path.stat()) for path in out.iterdir()] if out.is_dir() else []
-    return {(name, state.st_mtime_ns, state.st_size) for name, state in found}
 
 
 def _attacked(images: "Source", order: "Order", keys: "KeysConfig", out: Path) -> dict[str, Any]:
