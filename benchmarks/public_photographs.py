@@ -1,7 +1,7 @@
 """Public pictures that a learned inverter is trained on: `python benchmarks/public_photographs.py OUT.npz FOLDER ...`.
 
-Those of scikit-image that `benchmarks/attacked_photographs.py` does not attack, and the pictures of each folder, such as
-`abstract` and `desktop` of Debian's mate-backgrounds, of which it attacks `nature`. No picture is in both: split by
+Those of scikit-image that `benchmarks/attacked_photographs.py` does not attack, and the pictures of each folder, such
+as `abstract` and `desktop` of Debian's mate-backgrounds, of which it attacks `nature`. No picture is in both: split by
 photograph (the second motorcycle of scikit-image, the same one seen from beside, is left out). Of each the middle
 square, and squares of half its side in two corners.
 """

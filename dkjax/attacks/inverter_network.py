@@ -29,6 +29,14 @@ _SMALL = 1e-3
 
 
 class Restored(NamedTuple):
+    """What the network makes of encrypted images.
+
+    Attributes:
+        picture: float32[n, H, W, C], of values between those of the images and the prior.
+        seen: float32[n, H, W, C], the images as the reading shows them.
+        trusted: float32[n, H, W, C], from 0 to 1, how far each value of `seen` is taken to be where it belongs.
+    """
+
     picture: jax.Array
     seen: jax.Array
     trusted: jax.Array
@@ -68,7 +76,7 @@ def restore(params: Params, images: jax.Array, prior: jax.Array, block_size: int
         reading: what the network sees of the values of a block.
 
     Returns:
-        float32[n, H, W, C], of values between those of the images and the prior.
+        Pictures, and what they were made from.
     """
     n, height, width, channels = images.shape
     grid = height // block_size, width // block_size
@@ -109,7 +117,7 @@ def restore(params: Params, images: jax.Array, prior: jax.Array, block_size: int
     return Restored(*(each.transpose(0, 2, 3, 1) for each in (made, seen, trusted)))
 
 
-def _scales(image_shape: tuple[int, int, int]) -> tuple[float, ...]:
+def _scales(image_shape: tuple[int, ...]) -> tuple[float, ...]:
     """Standard deviations in pixels, doubling from less than a pixel to a quarter of the image."""
     count = max(3, math.ceil(math.log2(_COARSEST * min(image_shape[:2]) / _FINEST)))
     return tuple(_FINEST * 2**number for number in range(count))
@@ -157,10 +165,11 @@ def _border_features(
             gap, usual = border[:, :, :-1], (inside[:, :, 1:] + inside[:, :, :-1]) / 2
             gaps.append(gap.swapaxes(1, 2) if turn else gap)
             insides.append(usual.swapaxes(1, 2) if turn else usual)
-    return tuple(
+    across, down = (
         jnp.stack([jnp.log(gap + 0.01), jnp.log((gap + 0.01) / (inside + 0.01))], axis=-1)
         for gap, inside in zip(gaps, insides, strict=True)
     )
+    return across, down
 
 
 def _beliefs(params: Params, across: jax.Array, down: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ from encrypting import encrypting
 
 from dkjax import schemes
 from dkjax.attacks.cases import Case
-from dkjax.attacks.inverter import Inverter
+from dkjax.attacks.inverter import Inverter, _ssim
 from dkjax.attacks.judging import NotApplicableError
 from dkjax.attacks.median import Median
 from dkjax.attacks.protocol import Knowledge
@@ -84,6 +84,11 @@ def test_sorted_does_not_see_the_order() -> None:
 def test_one_seed_one_result(weak: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_array_equal(attacked(Inverter(), WEAK)[1], weak[1])
     assert (attacked(Inverter(seed=1), WEAK)[1] != weak[1]).any()
+
+
+def test_the_loss_has_the_measured_ssim() -> None:
+    one, other = PLAIN[:1], PUBLIC[:1]
+    np.testing.assert_allclose(_ssim(one / np.float32(255), other / np.float32(255)), ssim(one, other)[0], rtol=1e-3)
 
 
 def test_images_must_have_blocks_beside_each_other() -> None:
