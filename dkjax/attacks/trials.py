@@ -172,7 +172,7 @@ def try_inverter(case: Case) -> Steps:
     """A network that learned on public images, in each reading."""
     plain = _plain(case)
     if case.public is None:
-        raise NotApplicableError("it needs public images: name others than those attacked with --public")
+        raise NotApplicableError("it needs public images: dkjax attack --public names some")
     side = case.scheme.block_size
     if min(plain.shape[1:3]) < 2 * side:
         raise NotApplicableError("it needs at least 2 x 2 blocks")

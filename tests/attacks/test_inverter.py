@@ -103,5 +103,5 @@ def case() -> Iterator[Case]:
 
 
 def test_without_public_images_it_does_not_apply(case: Case) -> None:
-    with pytest.raises(NotApplicableError, match="name others than those attacked with --public"):
+    with pytest.raises(NotApplicableError, match="dkjax attack --public names some"):
         next(try_inverter(case))

@@ -35,7 +35,7 @@ def test_every_attack_is_judged(case: Case, tmp_path: Path) -> None:
     setting = results["settings"]["everything"]
     assert setting["skipped"] == {
         "thumbnail": "4 x 4 blocks: a square of at least 7 x 7 is needed",
-        "inverter": "it needs public images: name others than those attacked with --public",
+        "inverter": "it needs public images: dkjax attack --public names some",
     }
     assert list(setting["attacks"]) == [name for name in TRIALS if name not in setting["skipped"]]
     for tried in setting["attacks"].values():

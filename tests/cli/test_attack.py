@@ -72,9 +72,7 @@ def test_public_images(config: Path, tmp_path: Path) -> None:
     options = ["--images", 2, "--only", "inverter", "--only", "looking", "--workdir"]
     without = run(config, *options, tmp_path / "without")
     assert without.exit_code == 0
-    assert "inverter         skipped: it needs public images: name others than those attacked with --public" in (
-        without.stdout
-    )
+    assert "inverter         skipped: it needs public images: dkjax attack --public names some" in without.stdout
     result = run(config, *options, tmp_path / "with", "--json", "--public", tmp_path / "public.npz")
     assert result.exit_code == 0
     found = json.loads(result.stdout)
