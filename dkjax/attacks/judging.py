@@ -23,11 +23,13 @@ class Step(NamedTuple):
         scores: how far it has come.
         pictures: uint8[k, H, W, C], what it got back of the first images; None if it makes no pictures.
         symmetric: whether the pictures may be turned or mirrored.
+        learned: steps of training done and in all, of an attack that learns before it attacks; (0, 0) of others.
     """
 
     scores: list[Score]
     pictures: np.ndarray | None = None
     symmetric: bool = False
+    learned: tuple[int, int] = (0, 0)
 
 
 class Tally:

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from dkjax.cipher import Scheme
+
 
 @dataclasses.dataclass(frozen=True)
 class SeenUpdate:
@@ -33,6 +35,8 @@ class Knowledge:
         scene: uint8[H, W, C], what a fixed camera sees when nothing is there.
         pair: a plain image and its encryption, uint8[H, W, C] each, under the key of the images attacked.
         update: what federated learning shows of the images instead of encrypting them.
+        public: uint8[k, H, W, C], other plain images.
+        scheme: the scheme, to encrypt them with under keys of one's own.
     """
 
     block_size: int
@@ -41,6 +45,8 @@ class Knowledge:
     scene: np.ndarray | None = None
     pair: tuple[np.ndarray, np.ndarray] | None = None
     update: SeenUpdate | None = None
+    public: np.ndarray | None = None
+    scheme: Scheme | None = None
 
     def has(self, needs: frozenset[str]) -> bool:
         """Say whether everything that an attack needs is there."""

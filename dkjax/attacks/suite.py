@@ -29,12 +29,13 @@ few images."""
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far the suite has come: the setting, the attack on it, and how many images of how many it has done."""
+    """How far the suite has come: the setting, the attack on it, and how much of how much it has done."""
 
     setting: str
     attack: str
     done: int
     total: int
+    unit: str = "images"
 
 
 def run_suite(
@@ -120,13 +121,17 @@ def _try(
     try:
         for step, so_far in enumerate(TRIALS[attack](case), start=1):
             last = so_far
-            report(Progress(case.name, attack, step, total))
-            unfinished = attack in ONE_BY_ONE and step < total
+            done, of = so_far.learned
+            report(Progress(case.name, attack, *((done, of, "steps") if of else (step, total))))
+            unfinished = done < of or (attack in ONE_BY_ONE and step < total)
             cut_short = unfinished and deadline is not None and time.monotonic() >= deadline
             if cut_short:
                 break
     except NotApplicableError as reason:
         setting["skipped"][attack] = str(reason)
+        return
+    if cut_short and not last.scores:
+        setting["skipped"][attack] = OUT_OF_TIME
         return
     setting["attacks"][attack] = {
         "scores": {score.metric: _as_json(score) for score in last.scores},

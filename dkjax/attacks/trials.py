@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from dkjax.attacks.cases import Case
+from dkjax.attacks.inverter import READINGS, Inverter
+from dkjax.attacks.inverter_network import Params
 from dkjax.attacks.jigsaw import FEWEST_BLOCKS, Puzzle
 from dkjax.attacks.judging import (
     NotApplicableError,
@@ -18,6 +20,7 @@ from dkjax.attacks.judging import (
 )
 from dkjax.attacks.linking import Linking
 from dkjax.attacks.look import adjacent_correlation, look
+from dkjax.attacks.median import Median
 from dkjax.attacks.plaintext import KnownPlaintext
 from dkjax.attacks.protocol import Knowledge
 from dkjax.attacks.rounds import ManyRounds
@@ -38,6 +41,13 @@ Steps = Iterator[Step]
 def try_looking(case: Case) -> Steps:
     """Looking at it."""
     yield Step(look(_plain(case), case.sent.images))
+
+
+def try_median(case: Case) -> Steps:
+    """A median filter."""
+    plain = _plain(case)
+    found = Median().run(case.sent.images, Knowledge(case.scheme.block_size))
+    yield Step([ssim_score(plain, found)], found.images)
 
 
 def try_linking(case: Case) -> Steps:
@@ -158,11 +168,36 @@ def try_puzzle(case: Case) -> Steps:
         yield Step(tally.scores(), np.stack(pictures[:PICTURES]), symmetric=True)
 
 
+def try_inverter(case: Case) -> Steps:
+    """A network that learned on public images, in each reading."""
+    plain = _plain(case)
+    if case.public is None:
+        raise NotApplicableError("it needs public images: dkjax attack --public names some")
+    side = case.scheme.block_size
+    if min(plain.shape[1:3]) < 2 * side:
+        raise NotApplicableError("it needs at least 2 x 2 blocks")
+    judge, knowledge = SsimJudge(plain), Knowledge(side, public=case.public, scheme=case.scheme)
+    attacks = [Inverter(reading) for reading in READINGS]
+    steps, done, tally, pictures = sum(attack.steps for attack in attacks), 0, Tally(), None
+    for attack in attacks:
+        params: Params = {}
+        for learned in attack.learn(knowledge):
+            params, done = learned, done + 1
+            if done < steps:
+                yield Step(tally.scores(), pictures, learned=(done, steps))
+        found = attack.restore(params, case.sent.images, knowledge).images
+        for number, picture in enumerate(found):
+            tally.add(f"ssim_{attack.reading}", *judge(number, picture))
+        pictures = found if pictures is None else pictures
+    yield Step(tally.scores(), pictures, learned=(steps, steps))
+
+
 PICTURES = 4
 """Images of which pictures are kept."""
 
 TRIALS: dict[str, Callable[[Case], Steps]] = {
     "looking": try_looking,
+    "median": try_median,
     "linking": try_linking,
     "linking-uploads": try_linking_uploads,
     "known-plaintext": try_known_plaintext,
@@ -170,6 +205,7 @@ TRIALS: dict[str, Callable[[Case], Steps]] = {
     "template": try_template,
     "thumbnail": try_thumbnail,
     "puzzle": try_puzzle,
+    "inverter": try_inverter,
 }
 """The attacks by name, the cheapest first."""
 

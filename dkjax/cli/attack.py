@@ -33,6 +33,13 @@ def attack(
         list[str] | None,
         typer.Option("--only", help="An attack to try; all by default.", metavar="ATTACK"),
     ] = None,
+    public: Annotated[
+        str | None,
+        typer.Option(
+            help="Other images, which the adversary has: a source, as in [data]. The learned inverter needs them.",
+            metavar="SOURCE",
+        ),
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Stop after this time.", metavar="10m")] = None,
     workdir: Annotated[
         Path | None, typer.Option(help="Where the results are written; runs/NAME-attacks by default.")
@@ -61,7 +68,7 @@ def attack(
     for name in only or ():
         if name not in TRIALS:
             raise ConfigError(f"there is no attack {name!r}: {nearest(name, list(TRIALS))}")
-    cases, request = _cases(target, overrides or [], images)
+    cases, request = _cases(target, overrides or [], images, public)
     workdir = workdir or Path("runs") / f"{target.stem}-attacks"
     results = tried(cases, workdir, request, only or list(TRIALS), seconds)
     if as_json:
@@ -97,24 +104,27 @@ def tried(
         def report(progress: Progress) -> None:
             nonlocal at_hand, count
             if at_hand != (at_hand := f"{progress.setting}, {progress.attack}"):
-                count = activity.counting(at_hand, "images")
+                count = activity.counting(at_hand, progress.unit)
             count(progress.done, progress.total)
 
         return run_suite(cases, workdir, request, attacks=attacks, budget=budget, report=report)
 
 
-def _cases(target: Path, overrides: list[str], images: int) -> "tuple[Iterable[Case], dict[str, Any]]":
+def _cases(
+    target: Path, overrides: list[str], images: int, public: str | None
+) -> "tuple[Iterable[Case], dict[str, Any]]":
     from dkjax.attacks.cases import case_of_data_set, cases_of_config
     from dkjax.config import config_hash, load_config
     from dkjax.dkds import open_data_set
 
+    request: dict[str, Any] = {"images": images} | ({} if public is None else {"public": public})
     if target.suffix == ".dkds" or target.is_dir():
         if overrides:
             raise ConfigError("--set changes a configuration, and an encrypted data set has none")
         data_set = open_data_set(target)
-        return [case_of_data_set(data_set, images)], {"data_set": data_set.manifest.id, "images": images}
+        return [case_of_data_set(data_set, images, public)], {"data_set": data_set.manifest.id, **request}
     config = load_config(target, overrides)
-    return cases_of_config(config, images), {"config_hash": config_hash(config), "images": images}
+    return cases_of_config(config, images, public), {"config_hash": config_hash(config), **request}
 
 
 def _seconds(text: str) -> float:

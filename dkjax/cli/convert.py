@@ -3,7 +3,6 @@
 import contextlib
 import enum
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -47,16 +46,18 @@ def convert(
 
     Images, labels, ids and their order stay exactly what they are. PATH appears when it is complete, or not at all.
     Exports carry dkds.json, without which nothing becomes an encrypted data set: to encrypt images, use dkjax encrypt.
+    Bytes and seconds go into the ledger beside PATH, as with dkjax encrypt.
     """
     from dkjax.cli.progress import Activity
     from dkjax.dkds.convert import convert_data_set
+    from dkjax.runtime.ledger import files_in, ledger_beside, timed
 
-    started = time.perf_counter()
-    with _whole_or_nothing(out), tidying_up(), Activity() as activity:
+    with timed() as took, _whole_or_nothing(out), tidying_up(), Activity() as activity:
         report = activity.counting("converting", "records")
         origin, target, manifest = convert_data_set(source, to, out, report)
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    seconds = time.perf_counter() - started
+    size = sum(size for _, _, size in files_in(out))
+    more: dict[str, int | str] = {"data_set": out.name, "records": manifest.records}
+    ledger_beside(out).write("written", manifest.client, size, took.seconds, took.cpu_seconds, **more)
     summary = {
         "path": str(out),
         "from": origin.name,
@@ -65,13 +66,13 @@ def convert(
         "client": manifest.client,
         "records": manifest.records,
         "bytes": size,
-        "seconds": round(seconds, 3),
+        "seconds": round(took.seconds, 3),
         "read_with": target.how_to_read(out),
     }
     if as_json:
         typer.echo(json.dumps(summary))
     else:
-        show(f"{out}: {manifest.records:,} records as {target.title}, {size / 1e6:,.1f} MB; {seconds:.1f} s")
+        show(f"{out}: {manifest.records:,} records as {target.title}, {size / 1e6:,.1f} MB; {took.seconds:.1f} s")
         show(f"read with {target.how_to_read(out)}")
 
 

@@ -1,6 +1,8 @@
 """`dkjax cost`: one upload against federated learning, before either is done."""
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
 
     from dkjax.cipher import Scheme
     from dkjax.config import SimulationConfig
+    from dkjax.federated.cost import Native
     from dkjax.sources import Source
 
-_SAMPLE = 64
+_SAMPLE, _SAMPLE_BYTES = 64, 1 << 24
 
 
 @for_people
@@ -27,6 +30,14 @@ def cost(
     figure: Annotated[
         Path | None, typer.Option(help="Draw bytes against rounds to this PNG.", metavar="NAME.png", dir_okay=False)
     ] = None,
+    native: Annotated[
+        str | None,
+        typer.Option(
+            help="The size that pictures have before data.image_size, to compare with uploading them so; by default, "
+            "what the files of a folder have.",
+            metavar="WIDTHxHEIGHT",
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -34,6 +45,7 @@ def cost(
 
     Nothing is trained. A few images of the source are encrypted, to see how far they compress.
     """
+    size = None if native is None else _parsed(native)
     from dkjax.config import load_config
 
     settings = load_config(config, overrides or [])
@@ -62,6 +74,7 @@ def cost(
         lora_rank=federated.lora_rank,
         compressed_share=compressed,
         packed_share=packed,
+        native=_native(settings, source, size),
     )
     lines = costs.estimate(case)
     sentence = costs.verdict(lines)
@@ -75,20 +88,22 @@ def cost(
             name: getattr(case, name) for name in ("images", "clients", "rounds", "clients_per_round", "local_epochs")
         }
         shape = {"image_shape": list(case.image_shape), "compressed_share": compressed, "packed_share": packed}
-        typer.echo(json.dumps({**described, **shape, "ways": costs.as_json(lines), "verdict": sentence}))
+        native_shape = None if case.native is None else list(case.native.image_shape)
+        found = {"native_shape": native_shape, "ways": costs.as_json(lines), "verdict": sentence}
+        typer.echo(json.dumps({**described, **shape, **found}))
         return
     console = results_console()
     print_line(
         console,
-        f"{case.images:,} images of {' x '.join(map(str, case.image_shape))}, {clients} clients, {case.rounds} rounds "
-        f"of {case.clients_per_round} clients; for a client of average size, over the whole training:",
+        f"{case.images:,} images of {_shape(case.image_shape)}, {clients} clients, {case.rounds} rounds of "
+        f"{case.clients_per_round} clients; for a client of average size, over the whole training:",
     )
     headings = (
         "way",
         "up\n(MB)",
         "down\n(MB)",
         "client\n(GFLOP)",
-        "client\n(MB)",
+        "memory\n(MB)",
         "server\n(GFLOP)",
         "break-even\n(round)",
     )
@@ -100,13 +115,61 @@ def cost(
             _number(line.client_flops / 1e9),
             _number(line.client_bytes / 1e6),
             _number(line.server_flops / 1e9),
-            "-" if line.break_even_round is None else _number(line.break_even_round),
+            "-" if line.break_even_round is None else f"{math.ceil(line.break_even_round):,}",
         )
         for line in lines
     ]
     print_table(console, headings, body, left_out_first=[headings[4], headings[5], headings[3]])
-    print_line(console, "Break-even: from this round on, one raw upload has moved fewer bytes.", style="dim")
+    notes = (
+        "GFLOP: of training. Memory: of a client, at least. Break-even: the round from which one raw upload has moved "
+        "fewer bytes. Compressed: PNG. Packed: dkjax convert --to packed."
+    )
+    if case.native is not None:
+        notes += f" Native: {_shape(case.native.image_shape)}, as the server cannot resize what is encrypted."
+    print_line(console, notes, style="dim")
     print_line(console, sentence)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _parsed(native: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT as (H, W)."""
+    from dkjax.errors import ConfigError
+
+    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", native)
+    if found is None:
+        raise ConfigError(f"--native {native}: expected a width and a height in pixels, such as 1024x768")
+    return int(found[2]), int(found[1])
+
+
+def _native(settings: "SimulationConfig", source: "Source", size: tuple[int, int] | None) -> "Native | None":
+    """Whole patches of the size that pictures have, where that is more than `data.image_size` leaves of them.
+
+    How far they compress is measured where the files are of that size.
+    """
+    from dkjax.errors import ConfigError
+    from dkjax.federated.cost import Native
+    from dkjax.sources.open import open_configured
+    from dkjax.sources.source import stored_sizes
+
+    stored = [found for found in stored_sizes(source, slice(_SAMPLE)) if found is not None]
+    usual = max(stored, key=stored.count) if stored else None
+    wanted = size or usual
+    if wanted is None:
+        return None
+    side = settings.patch_size
+    height, width = (length // side * side for length in wanted)
+    channels = source.image_shape[2]
+    if size is not None and not height * width:
+        raise ConfigError(f"--native {size[1]}x{size[0]} is smaller than a patch of {side} x {side}")
+    if size is None and height * width <= source.image_shape[0] * source.image_shape[1]:
+        return None
+    if usual is None or usual[0] < height or usual[1] < width:
+        return Native((height, width, channels))
+    data = settings.data.model_copy(update={"image_size": (height, width)})
+    return Native((height, width, channels), *_shares(settings, open_configured(data, "train")))
 
 
 def _number(value: float) -> str:
@@ -123,7 +186,8 @@ def _shares(settings: "SimulationConfig", source: "Source") -> tuple[float | Non
     from dkjax.client.from_config import make_scheme
     from dkjax.dkds.packed import packed_bytes
 
-    images = source[: min(_SAMPLE, len(source))]["image"]
+    few = max(1, min(_SAMPLE, len(source), _SAMPLE_BYTES // math.prod(source.image_shape)))
+    images = source[:few]["image"]
     side = settings.scheme.block_size
     packed = packed_bytes(_encrypted(settings, schemes.sorted_blocks(block_size=side), images), side)
     if source.image_shape[2] not in (1, 3):

@@ -124,10 +124,10 @@ def _encrypt(
     from dkjax.client.data_set import encrypt_data_set
     from dkjax.dkds.disclosure import not_hidden, warnings_of
     from dkjax.dkds.packed import open_for_a_look, records_of_file
-    from dkjax.runtime.ledger import LEDGER, Ledger, timed
+    from dkjax.runtime.ledger import files_in, ledger_beside, timed
     from dkjax.sources.survey import lost_classes
 
-    before = _files_of(out)
+    before = files_in(out)
     with tidying_up(), EncryptionProgress(images) as progress:
         client = order.client or ""
         try:
@@ -135,16 +135,14 @@ def _encrypt(
                 manifest = encrypt_data_set(images, out, order, progress.update)
             client = manifest.client
         finally:  # what a stopped call has written, too
-            if new := _files_of(out) - before:
+            if new := files_in(out) - before:
                 written = sum(size for _, _, size in new)
                 shards = sorted(name for name, _, _ in new if name.startswith("shard-"))
                 records = sum(
                     records_of_file(out / name, images.image_shape, order.scheme.block_size) for name in shards
                 )
-                ledger = Ledger(out.with_suffix(f".{LEDGER}"))
-                ledger.write(
-                    "written", client, written, took.seconds, took.cpu_seconds, data_set=out.name, records=records
-                )
+                more: dict[str, int | str] = {"data_set": out.name, "records": records}
+                ledger_beside(out).write("written", client, written, took.seconds, took.cpu_seconds, **more)
         data_set = open_for_a_look(out)
         picture = draw_contact_sheet(data_set)
     size = data_set.bytes
@@ -191,12 +189,6 @@ def _encrypt(
     if attacks is not None:
         print_attacks(attacks)
         say(f"written: {out.with_suffix('.attacks.json')}")
-
-
-def _files_of(out: Path) -> set[tuple[str, int, int]]:
-    """Name, time of the last change and size of the files of a data set; what changes is written again."""
-    found = [(path.name, path.stat()) for path in out.iterdir()] if out.is_dir() else []
-    return {(name, state.st_mtime_ns, state.st_size) for name, state in found}
 
 
 def _attacked(images: "Source", order: "Order", keys: "KeysConfig", out: Path) -> dict[str, Any]:

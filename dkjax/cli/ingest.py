@@ -50,7 +50,8 @@ def ingest(
     """Take what clients have sent: open it, check everything, and put what is right among the data sets.
 
     Looks at every ticket that was issued. What is wrong with one client never keeps another's data. A sealed report for
-    each client goes back into the store. Exits with 4 if something was refused, with 5 if the store did not answer.
+    each client goes back into the store. How much was received of whom is in ledger.jsonl among the data sets. Exits
+    with 4 if something was refused, with 5 if the store did not answer.
     """
     from dkjax.cli.invite import pairs
     from dkjax.cli.progress import Activity

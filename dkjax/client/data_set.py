@@ -182,19 +182,19 @@ def estimate(source: Source, order: Order) -> dict[str, Any]:
     ratchet = make_ratchet(order.keys)
     took = []
     image_bytes = int(np.prod(source.image_shape))
-    stored = 0
+    stored, plain = 0, 0
     for _ in range(2):  # compilation and first reads are part of the first time alone
         started = time.perf_counter()
         with ratchet.next_round() as round_keys:
             image_keys = round_keys.for_client(_key_name(order), len(sample))
-            stored = 0
             for chunk in encrypt_record_chunks(order.scheme, image_keys, _read(source, order, 0, sample)):
                 image = chunk["image"]
+                plain += image.size  # images that cannot be read are left out
                 stored += packed_bytes(image, order.scheme.block_size) if order.packed else image.size
         took.append(time.perf_counter() - started)
     ratchet.discard()
     once, each = took[0] - took[1], took[1] / len(sample)
-    share = stored / (len(sample) * image_bytes)
+    share = stored / max(plain, 1)
     return {
         "records": total,
         "shards": -(-total // order.shard_images_of(source)),

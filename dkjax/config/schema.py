@@ -286,10 +286,12 @@ class ModelConfig(Section):
     reading: Reading = "values"
     position_embedding: bool = True
     relation_bias: bool = False
+    layer_scale: bool = False
     pretrained: Annotated[Path, Field(strict=False)] | None = None
     pretrained_mean: tuple[float, ...] | None = None
     pretrained_std: tuple[PositiveFloat, ...] | None = None
     pretrained_architecture: str | None = None
+    new_embedding: bool = False
 
     @pydantic.field_validator("pretrained_mean", "pretrained_std", mode="before")
     @classmethod
@@ -303,12 +305,15 @@ class ModelConfig(Section):
             raise ValueError(
                 "pretrained_mean, _std and _architecture say what a checkpoint was trained on: set pretrained"
             )
+        if self.pretrained is None and self.new_embedding:
+            raise ValueError("new_embedding is for a pretrained trunk: set pretrained, or leave it away")
         return self
 
     def settings(self) -> dict[str, Any]:
         """What `dkjax.models.vit.vit` takes, the patch size aside."""
         return self.model_dump(
-            exclude={"patch_size"} | {name for name in type(self).model_fields if name.startswith("pretrained")}
+            exclude={"patch_size", "new_embedding"}
+            | {name for name in type(self).model_fields if name.startswith("pretrained")}
         )
 
 
@@ -359,6 +364,8 @@ class TrainConfig(Section):
     batch_size: PositiveInt = 128
     client_weights: Annotated[ClientWeights, BeforeValidator(_check_weights)] = "records"
     learning_rate: PositiveFloat = 1e-3
+    head_learning_rate: PositiveFloat | None = None
+    embedding_learning_rate: PositiveFloat | None = None
     warmup_fraction: Fraction = 0.1
     weight_decay: NonNegativeFloat = 0.05
     clip_norm: PositiveFloat | None = 1.0

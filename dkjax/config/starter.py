@@ -121,7 +121,7 @@ channels = {channels}              # 3 for colour, 1 for grey
 [train]
 epochs = {10 if small else 30}
 batch_size = {64 if small else 128}
-learning_rate = {"2e-3" if small else "1e-3  # 1e-4 from pretrained weights"}
+learning_rate = {"2e-3" if small else "1e-3  # from pretrained weights 5e-5, with head_learning_rate = 2e-3"}
 """
     try:
         parse_as(PlanConfig, tomllib.loads(text), "dkjax init")

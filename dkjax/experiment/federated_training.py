@@ -32,7 +32,7 @@ from dkjax.train.checkpoints import EMPTY_HISTORY, History
 from dkjax.train.loop import Trainer, evaluate
 from dkjax.train.mesh import replicated
 from dkjax.train.metrics import MetricsLog, Progress
-from dkjax.train.optimizer import kernels
+from dkjax.train.optimizer import kernels, rates_of_parts
 from dkjax.train.run import Finished
 from dkjax.train.state import TrainState
 from dkjax.train.step import normalise
@@ -357,7 +357,11 @@ def _loss(model: Model, label_smoothing: float, merge: Callable[[Any, Any], Para
 
 
 def _optimizer(config: FederatedConfig, train: TrainConfig) -> optax.GradientTransformation:
-    """The clients' optimizer, for a learning rate of 1: AdamW as the server of the other arms has it, or plain SGD."""
+    """The clients' optimizer, for a learning rate of 1: AdamW as the server of the other arms has it, or plain SGD.
+
+    Parts of the network have rates of their own as there.
+    """
     adamw = optax.adamw(1.0, weight_decay=train.weight_decay, mask=kernels)
     tx = optax.sgd(1.0) if config.optimizer == "sgd" else adamw
-    return tx if train.clip_norm is None else optax.chain(optax.clip_by_global_norm(train.clip_norm), tx)
+    steps = [] if train.clip_norm is None else [optax.clip_by_global_norm(train.clip_norm)]
+    return optax.chain(*steps, tx, *rates_of_parts(train))

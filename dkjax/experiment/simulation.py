@@ -25,7 +25,6 @@ from dkjax.experiment.results import arm_summary, data_summary
 from dkjax.experiment.shared_setup import SharedSetup, encrypts_on_devices, prepare
 from dkjax.experiment.upload_training import train_on_rounds
 from dkjax.input.device_resident import LazyEncrypted
-from dkjax.models.from_config import load_start
 from dkjax.models.vit import Model, Params, vit
 from dkjax.runtime.files import read_results, write_json
 from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, synced_stop, translate_lost_peer
@@ -35,6 +34,7 @@ from dkjax.sources import Records
 from dkjax.train.checkpoints import Checkpoints, NoCheckpoints
 from dkjax.train.loop import Trainer, make_trainer
 from dkjax.train.observer import Observer
+from dkjax.train.pretrained_start import load_start
 from dkjax.train.profiling import Profiling
 from dkjax.train.provenance import provenance
 from dkjax.train.run import Run
@@ -102,12 +102,12 @@ def simulate(
     setup = prepare(config, observer)
     model = vit(num_classes=len(setup.class_names), patch_size=config.patch_size, **config.model.settings())
     check_federated(config.federated, config.train, model.width, [arm.kind for arm in config.arms])
-    pretrained, notes = load_start(config.model, model, setup.image_shape)
     trainers = make_trainers(config, setup, model)
+    starts, notes = _starts(config, trainers, setup.image_shape)
     notes += notes_on_keys(config, [arm.kind for arm in config.arms])
     for note in notes:
         observer.note(note)
-    experiment = Experiment(config, setup, trainers, pretrained, observer, profiling)
+    experiment = Experiment(config, setup, trainers, starts, observer, profiling)
     with open_workdir(workdir, config):
         arms = experiment.run_arms(workdir)
         results = {"arms": arms, "data": data_summary(setup), "notes": notes, **provenance(config)}
@@ -123,7 +123,7 @@ class Experiment:
         config: rounds, keys, training and where uploads are kept.
         setup: the clients, the test images and the arms.
         trainers: the compiled steps for the reading of every arm.
-        pretrained: parameters that every run starts from; None to draw them.
+        starts: parameters that runs start from, by the reading of their arm; those of another are drawn.
         observer: told what happens.
         profiling: what is recorded of each run beside its metrics.
     """
@@ -131,7 +131,7 @@ class Experiment:
     config: ExperimentConfig
     setup: SharedSetup
     trainers: Mapping[str | None, Trainer]
-    pretrained: Params | None = None
+    starts: Mapping[str | None, Params | None] = dataclasses.field(default_factory=dict)
     observer: Observer = dataclasses.field(default_factory=Observer)
     profiling: Profiling = dataclasses.field(default_factory=Profiling)
 
@@ -195,7 +195,7 @@ class Experiment:
                     folder=folder,
                     checkpoints=self._checkpoints(arm, run, folder, stop_asked),
                     stages=self.config.clients.rounds,
-                    pretrained=self.pretrained,
+                    pretrained=self.starts.get(arm.reading),
                     name=f"{arm.name} run {run + 1}",
                     observer=self.observer,
                     profiling=self.profiling,
@@ -291,6 +291,16 @@ def make_trainers(
         for reading in set(readings.values())
     }
     return {asked: made[reading] for asked, reading in readings.items()}
+
+
+def _starts(
+    config: SimulationConfig, trainers: Mapping[str | None, Trainer], image_shape: tuple[int, int, int]
+) -> tuple[dict[str | None, Params | None], list[str]]:
+    """Load what is trained from for every reading that an arm has, and say once what became of it."""
+    models = {trainer.model.reading: trainer.model for trainer in trainers.values()}
+    loaded = {reading: load_start(config.model, model, image_shape) for reading, model in models.items()}
+    starts = {asked: loaded[trainer.model.reading][0] for asked, trainer in trainers.items()}
+    return starts, [note for _, notes in loaded.values() for note in notes]
 
 
 def check_processes(config: ExperimentConfig) -> None:

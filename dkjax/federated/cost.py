@@ -9,11 +9,27 @@ from typing import Any
 
 import jax
 
+from dkjax.cipher.chunks import chunk_size
 from dkjax.federated import lora
 from dkjax.models.vit import Model
 from dkjax.train.flops import flops_per_image
 
 _LABEL_BYTES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Native:
+    """An upload of images that are not resized, as encrypted ones cannot be resized later.
+
+    Attributes:
+        image_shape: `(H, W, C)` of the images that are uploaded and trained on, in whole patches.
+        compressed_share: as of a `Case`.
+        packed_share: as of a `Case`.
+    """
+
+    image_shape: tuple[int, int, int]
+    compressed_share: float | None = None
+    packed_share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +49,7 @@ class Case:
         lora_rank: of the adapters.
         compressed_share: bytes of a losslessly compressed upload over those of the raw one; None if unknown.
         packed_share: likewise, of sorted blocks as `dkjax encrypt --packed` packs them.
+        native: the same images before resizing, if they are to be compared.
     """
 
     model: Model
@@ -47,6 +64,7 @@ class Case:
     lora_rank: int
     compressed_share: float | None = None
     packed_share: float | None = None
+    native: Native | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +103,8 @@ def estimate(case: Case) -> list[Line]:
         case: what is to be trained.
 
     Returns:
-        A line for one upload, raw, compressed, and of sorted blocks packed; FedAvg with updates of 32, 16 and 8 bits;
-        FedAvg of adapters; and central training on plain images.
+        A line for one upload, raw, compressed, and of sorted blocks packed; the same of images of native size, if
+        asked for; FedAvg with updates of 32, 16 and 8 bits; FedAvg of adapters; and central training on plain images.
 
     Raises:
         ConfigError: the rank is above the width, or the patches do not tile the image.
@@ -102,30 +120,42 @@ def estimate(case: Case) -> list[Line]:
     numbers, arrays = _count(params), len(jax.tree.leaves(params))
     flops = flops_per_image(case.model, case.image_shape)
     own = case.images / case.clients
-    raw = own * (math.prod(case.image_shape) + _LABEL_BYTES)
     taken = case.rounds * case.clients_per_round / case.clients
     client_flops = flops * own * case.local_epochs * taken
-    server_flops = flops * case.images * case.epochs
-    chunk = min(own, 256) * 2 * math.prod(case.image_shape)
     memory = _training_bytes(case, numbers)
 
-    def upload(name: str, share: float) -> Line:
-        return Line(name, raw * share, 0, 0, chunk, server_flops)
+    def uploads(name: str, images: Case | Native, flops: float) -> list[Line]:
+        size = math.prod(images.image_shape)
+        shares = {"raw": 1.0, "compressed": images.compressed_share, "sorted, packed": images.packed_share}
+        return [
+            Line(
+                f"{name}, {form}",
+                own * (size + _LABEL_BYTES) * share,
+                0,
+                0,
+                min(own, chunk_size(size)) * 2 * size,
+                flops * case.images * case.epochs,
+            )
+            for form, share in shares.items()
+            if share is not None
+        ]
 
     def federated(name: str, up: float, down: float, memory: float) -> Line:
         per_round = (up + down) * case.clients_per_round / case.clients
-        return Line(name, up * taken, down * taken, client_flops, memory, 0, raw / per_round)
+        return Line(name, up * taken, down * taken, client_flops, memory, 0, first.up_bytes / per_round)
 
     small = _count(adapters)
-    smaller = {"one upload, compressed": case.compressed_share, "one upload, sorted, packed": case.packed_share}
+    first, *smaller = uploads("one upload", case, flops)
+    native = case.native
     return [
-        upload("one upload, raw", 1.0),
-        *(upload(name, share) for name, share in smaller.items() if share is not None),
+        first,
+        *smaller,
+        *([] if native is None else uploads("native size", native, flops_per_image(case.model, native.image_shape))),
         federated("fedavg float32", 4 * numbers, 4 * numbers, memory),
         federated("fedavg bfloat16", 2 * numbers, 4 * numbers, memory),
         federated("fedavg int8", numbers + 4 * arrays, 4 * numbers, memory),
         federated("fedavg_lora", 4 * small, 4 * small, memory - 4 * 3 * (numbers - small)),
-        upload("plain images, central", 1.0),
+        dataclasses.replace(first, name="plain images, central"),
     ]
 
 
@@ -141,10 +171,16 @@ def verdict(lines: list[Line]) -> str:
         if upload.moved_bytes < cheapest.moved_bytes
         else f"{cheapest.name} moves {times:,.1f} times fewer bytes than one upload"
     )
+    native = [line for line in lines if line.name == "native size, raw"]
+    larger = "".join(
+        f"; images of native size take {line.up_bytes / upload.up_bytes:,.3g} times the bytes and "
+        f"{line.server_flops / upload.server_flops:,.3g} times the server's arithmetic"
+        for line in native
+    )
     return (
         f"For the network {network}; for a client's processor one upload is cheaper, as it trains nothing (federated: "
         f"{full.client_flops / 1e12:,.3g} TFLOP each); for the server federated learning is cheaper, as the clients do "
-        f"the {upload.server_flops / 1e12:,.3g} TFLOP."
+        f"the {upload.server_flops / 1e12:,.3g} TFLOP{larger}."
     )
 
 

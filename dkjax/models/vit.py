@@ -94,6 +94,9 @@ class Model:
         relation_bias: whether every head adds to its scores a number for each pair of patches, which a small MLP makes
             of what the two have in common: their means, standard deviations and histograms, which no order of values
             changes. It is 0 at first, and 0 to and from the class token.
+        layer_scale: whether both branches of a block are multiplied by a learned vector, which starts at one
+            (LayerScale, arXiv 2103.17239). What was pretrained with it is to be trained on with it: taken into the
+            weights before it, it computes the same, but Adam then moves these by more than they are.
         dtype: what the matrix products compute in. Parameters, softmax, the statistics of the layer norms, and
             all that follows the encoder stay in float32.
         remat: whether a block's activations are computed again for the gradient instead of being kept: a third more
@@ -117,6 +120,7 @@ class Model:
     reading: Reading = "values"
     position_embedding: bool = True
     relation_bias: bool = False
+    layer_scale: bool = False
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "mlp_dim", "heads", "patch_size", "num_classes"):
@@ -408,11 +412,24 @@ class _EncoderBlock(nn.Module):
             bias = _RelationBias(model.heads, int(model.pool == "token"), name="relation_bias")(relations)
         branch = _Attention(model.heads, model.dtype, name="MultiHeadDotProductAttention_1")(queries, normed, bias)
         branch = nn.Dropout(model.dropout, deterministic=not train)(branch)
+        if model.layer_scale:
+            branch = _LayerScale(name="LayerScale_0")(branch)
         tokens = tokens + drop_branch()(branch)
 
         normed = norm(name="LayerNorm_2")(tokens)
         branch = _Mlp(model, name="MlpBlock_3")(normed, train=train)
+        if model.layer_scale:
+            branch = _LayerScale(name="LayerScale_1")(branch)
         return tokens + drop_branch()(branch)
+
+
+class _LayerScale(nn.Module):
+    """Tokens [n, L, D] times one learned vector."""
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, tokens.shape[-1:])
+        return tokens * scale.astype(tokens.dtype).reshape(1, 1, -1)
 
 
 class _Attention(nn.Module):

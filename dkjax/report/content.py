@@ -22,7 +22,7 @@ _INTERVALS = (
     "(bootstrap). The spread between trainings is not in them."
 )
 
-_ALONE = ("looking", "thumbnail", "puzzle")
+_ALONE = ("looking", "median", "thumbnail", "puzzle")
 """Attacks that need no more than encrypted images."""
 
 

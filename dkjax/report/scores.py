@@ -13,9 +13,13 @@ _PRINCIPAL = {
     "template": "ssim",
     "thumbnail": "ssim_of_block_means",
     "puzzle": "neighbours_right",
+    "inverter": "ssim_equivariant",
 }
 _MEASURES = {
     "ssim": "SSIM",
+    "ssim_equivariant": "SSIM, equivariant reading",
+    "ssim_values": "SSIM, reading values",
+    "ssim_sorted": "SSIM, reading sorted values",
     "psnr": "PSNR in dB",
     "mutual_information": "mutual information in bits",
     "entropy": "entropy in bits",

@@ -1,13 +1,58 @@
-"""A ledger of what clients wrote and sent: an event a line, in the form of the ledger of an upload."""
+"""A ledger of what commands wrote, sent and received: an event a line, in one form for all of them."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 LEDGER = "ledger.jsonl"
+
+Kind = Literal["written", "sent", "received"]
+
+
+def entry(
+    event: Kind | str, client: str, num_bytes: int, seconds: float, cpu_seconds: float, **more: int | str
+) -> dict[str, Any]:
+    """Return an event, which happened now.
+
+    Args:
+        event: what happened to the bytes, as whoever writes the ledger sees it.
+        client: whose bytes; `server` for what is nobody's alone.
+        num_bytes: how many.
+        seconds: what it took to make, send or fetch them, on the wall clock.
+        cpu_seconds: likewise, of the threads that did.
+        **more: such as the round.
+    """
+    took = {"seconds": round(seconds, 4), "cpu_seconds": round(cpu_seconds, 4)}
+    return {"time": round(time.time(), 3), "event": event, "client": client, **more, "bytes": num_bytes, **took}
+
+
+def ledger_beside(path: Path) -> "Ledger":
+    """Open `NAME.ledger.jsonl` beside what a command writes."""
+    return Ledger(path.with_suffix(f".{LEDGER}"))
+
+
+def files_in(folder: Path) -> set[tuple[str, int, int]]:
+    """Path, time of the last change and size of the files below a folder; what changes is written again."""
+    found = set()
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # removed by a thread that tidies up
+            if path.is_file():
+                state = path.stat()
+                found.add((path.relative_to(folder).as_posix(), state.st_mtime_ns, state.st_size))
+    return found
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Read a file of lines, of which there may be none; half a line, as a killed process may leave it, is cut off."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        os.truncate(path, len(whole))  # what is written next is to be a line of its own
+    return whole.splitlines()
 
 
 class Ledger:
@@ -21,33 +66,25 @@ class Ledger:
     def __init__(self, path: Path | None, keep: Callable[[dict[str, Any]], bool] | None = None) -> None:
         """Open or make the file."""
         self._path = path
+        if path is not None:
+            whole_lines(path)
         if path is not None and keep is not None and path.exists():
             kept = [event for event in read_ledger(path) if keep(event)]
             path.write_text("".join(json.dumps(event) + "\n" for event in kept), encoding="utf-8")
 
     def write(
         self,
-        event: Literal["written", "sent", "received"],
+        event: Kind,
         client: str,
         num_bytes: int,
         seconds: float,
         cpu_seconds: float,
         **more: int | str,
     ) -> None:
-        """Write an event.
-
-        Args:
-            event: what happened to the bytes, as the client sees it.
-            client: its name.
-            num_bytes: how many.
-            seconds: what it took to make them, on the wall clock.
-            cpu_seconds: of all threads of the process.
-            **more: such as the round.
-        """
+        """Write what `entry` returns."""
         if self._path is None:
             return
-        took = {"seconds": round(seconds, 4), "cpu_seconds": round(cpu_seconds, 4)}
-        line = {"time": round(time.time(), 3), "event": event, "client": client, **more, "bytes": num_bytes, **took}
+        line = entry(event, client, num_bytes, seconds, cpu_seconds, **more)
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -73,3 +110,15 @@ def timed() -> Iterator[Took]:
         yield took
     finally:
         took.seconds, took.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+
+
+@contextmanager
+def recorded(folder: Path, ledger: Ledger, client: str) -> Iterator[None]:
+    """Enter into a ledger what a block has written below a folder, also where it is stopped."""
+    before = files_in(folder)
+    try:
+        with timed() as took:
+            yield
+    finally:
+        if new := files_in(folder) - before:
+            ledger.write("written", client, sum(size for _, _, size in new), took.seconds, took.cpu_seconds)

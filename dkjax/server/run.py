@@ -14,9 +14,9 @@ from dkjax.client.upload import Upload
 from dkjax.config import ServerConfig, config_hash
 from dkjax.dkds import EncryptedDataSet, open_data_set
 from dkjax.errors import ConfigError
-from dkjax.models.from_config import load_start
 from dkjax.models.vit import Model, vit
 from dkjax.runtime.files import read_results, write_json
+from dkjax.runtime.ledger import LEDGER, Ledger, recorded
 from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, synced_stop, translate_lost_peer
 from dkjax.runtime.signals import signals_polled
 from dkjax.server.merge import Merged, merge, require_all_whole
@@ -27,6 +27,7 @@ from dkjax.sources.source import Indexed
 from dkjax.train.checkpoints import Checkpoints
 from dkjax.train.loop import make_trainer
 from dkjax.train.observer import Observer
+from dkjax.train.pretrained_start import load_start
 from dkjax.train.profiling import Profiling
 from dkjax.train.provenance import provenance
 from dkjax.train.run import Finished, Run, train_run
@@ -155,8 +156,16 @@ def train_in_workdir(
 
     Returns:
         What the training ended with, and what is written to `results.json`.
+
+    Guarantees:
+        - each call enters what it has written into `ledger.jsonl` (`test_run.py::test_the_ledger`).
     """
-    with open_workdir(workdir, config, inputs), signals_polled() as stop_asked, translate_lost_peer():
+    with (
+        open_workdir(workdir, config, inputs),
+        signals_polled() as stop_asked,
+        translate_lost_peer(),
+        recorded(workdir, Ledger(workdir / LEDGER if is_leader() else None), "server"),
+    ):
         started = time.perf_counter()
         run.observer.run_started(RUN, 1, 1, run.trainer.total_steps)
         checkpoints = Checkpoints(

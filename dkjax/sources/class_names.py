@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dkjax.errors import ConfigError, DataError
 from dkjax.sources.findings import Findings, Skipped, findings_of
-from dkjax.sources.source import Indices, Records, Source, check, fingerprint, natural_ids
+from dkjax.sources.source import Indices, Records, Source, check, fingerprint, natural_ids, stored_sizes
 
 # Cyrillic and Greek letters that are drawn like Latin ones, in lower case.
 _DRAWN_ALIKE = str.maketrans(
@@ -160,6 +160,10 @@ class WithClasses:
     def natural_ids(self, by: str) -> list[str]:
         """As `dkjax.sources.source.natural_ids`, of all records."""
         return natural_ids(self._source, by)
+
+    def stored_sizes(self, indices: Indices) -> list[tuple[int, int] | None]:
+        """As `dkjax.sources.source.stored_sizes`."""
+        return stored_sizes(self._source, indices)
 
     def check(self, indices: Indices) -> list[Skipped | None]:
         """Say of records which will not be readable, as far as can be told without decoding them."""

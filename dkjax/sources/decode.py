@@ -97,6 +97,22 @@ def check_files(files: Sequence[Path], preparation: Preparation = AS_IS) -> list
     return on_all_cores(partial(_check_one, preparation=preparation), files)
 
 
+def stored_sizes(files: Sequence[Path]) -> list[tuple[int, int] | None]:
+    """Return the (H, W) of pictures as they are seen, before any resizing; None where the first bytes do not tell."""
+    return on_all_cores(_stored_size, files)
+
+
+def _stored_size(file: Path) -> tuple[int, int] | None:
+    try:
+        with _opened(file) as stream, open_image(stream) as image:
+            lying = image.getexif().get(_ORIENTATION, 1) in _LYING
+            return image.size if lying else image.size[::-1]
+    except (MemoryError, MissingPackageError):
+        raise
+    except Exception:
+        return None
+
+
 def _check_one(file: Path, preparation: Preparation) -> Unreadable | None:
     try:
         try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.runtime.aligned import aligned_empty
 from dkjax.runtime.threads import on_all_cores
-from dkjax.sources.decode import Unreadable, check_files, decode_images
+from dkjax.sources.decode import Unreadable, check_files, decode_images, stored_sizes
 from dkjax.sources.findings import NOTHING_FOUND, Findings, Skipped
 from dkjax.sources.preparation import AS_IS, Preparation
 from dkjax.sources.resize import check_image_size
@@ -109,6 +109,10 @@ class ImageFilesSource:
             None if problem is None else Skipped(name, problem.reason)
             for name, problem in zip(names, problems, strict=True)
         ]
+
+    def stored_sizes(self, indices: Indices) -> list[tuple[int, int] | None]:
+        """As `dkjax.sources.source.stored_sizes`."""
+        return stored_sizes([self._folder / self._names[position] for position in positions(indices, len(self))])
 
     def fingerprint(self, indices: Indices) -> str:
         """A hash over the names, sizes and times of the files of records, which changes when one is replaced."""

@@ -1,6 +1,7 @@
 """Deal the training records out among clients, evenly or with the skews that federated learning is tested on.
 
-Every function here is pure: the labels and a seed decide. The random stream is used for nothing else.
+Every function here is pure: the labels and a seed decide. The random stream is used for nothing else. Given the same
+draws, flwr-datasets assigns the same records, but for roundings (`test_partition_beside_flwr.py`).
 """
 
 import difflib
@@ -15,7 +16,7 @@ from dkjax.seeds import generator
 KINDS = ("iid", "dirichlet", "shards", "pathological", "quantity")
 
 _ATTEMPTS = 10
-"""Draws until every client has enough records, as in flwr-datasets."""
+"""Draws until every client has enough records; flwr-datasets draws once more."""
 
 Parts = list[NDArray[np.int64]]
 
@@ -166,9 +167,8 @@ def quantity(labels: np.ndarray, num_clients: int, alpha: float, seed: int, min_
 def pathological(labels: np.ndarray, num_clients: int, num_classes_per_partition: int, seed: int) -> Parts:
     """Let every client see a few classes alone, and divide each class evenly among the clients that see it.
 
-    Classes are dealt round and round in a random order, so that every class has a client where there are enough of them
-    (`class_assignment_mode="deterministic"` in flwr-datasets, whose own partitioner leaves records out that this one
-    deals out).
+    Classes are dealt round and round in a random order, so that every class has a client. `PathologicalPartitioner` in
+    flwr-datasets divides classes alike, but draws them for each client, and leaves out the records of those not drawn.
 
     Args:
         labels: integers [n].
@@ -213,8 +213,7 @@ def pathological(labels: np.ndarray, num_clients: int, num_classes_per_partition
 def natural_id(ids: Sequence[str], min_partition_size: int = 1) -> dict[str, NDArray[np.int64]]:
     """Give every client the records of one site, camera or whatever else told them apart before.
 
-    As `NaturalIdPartitioner` in flwr-datasets, but in the order of the ids, where that one has the order in which they
-    first appear.
+    As `NaturalIdPartitioner` in flwr-datasets; ids are names here, so that 10 precedes 9.
 
     Args:
         ids: of each record.

@@ -252,6 +252,10 @@ class Subset:
         every = natural_ids(self._source, by)
         return [every[place] for place in self._indices]
 
+    def stored_sizes(self, indices: Indices) -> list[tuple[int, int] | None]:
+        """As the function `stored_sizes`."""
+        return stored_sizes(self._source, self._indices[positions(indices, len(self))])
+
     def check(self, indices: Indices) -> list[Skipped | None]:
         """Say of records which will not be readable, as far as can be told without decoding them."""
         return check(self._source, self._indices[positions(indices, len(self))])
@@ -286,6 +290,13 @@ def fingerprint(source: Source, indices: Indices) -> str:
         read each record from a file of its own.
     """
     return source.fingerprint(indices) if hasattr(source, "fingerprint") else ""
+
+
+def stored_sizes(source: Source, indices: Indices) -> list[tuple[int, int] | None]:
+    """Say which (H, W) some pictures have before they are resized; None where that is not known without decoding."""
+    if hasattr(source, "stored_sizes"):
+        return source.stored_sizes(indices)
+    return [None] * len(positions(indices, len(source)))
 
 
 def natural_ids(source: Source, by: str) -> list[str]:

@@ -54,6 +54,11 @@ def save_trained(folder: Path, trained: Trained) -> None:
     leader_does(lambda: write_json(folder / _MODEL, described | {"sha256": checksums_of(folder / _PARAMS)}))
 
 
+def holds_trained(folder: Path) -> bool:
+    """Say whether a path is a folder that `save_trained` wrote to."""
+    return (folder / _MODEL).is_file()
+
+
 def load_trained(folder: Path) -> Trained:
     """Read what `save_trained` wrote.
 

@@ -21,6 +21,7 @@ from dkjax.dkds.packed import unpack_in_place
 from dkjax.dkds.verify import verify
 from dkjax.errors import DataError, DkjaxError
 from dkjax.formats.strict_json import one_line
+from dkjax.runtime.ledger import LEDGER, Ledger, timed
 from dkjax.transport.age import sealed_length, unseal
 from dkjax.transport.pace import stopping_pool, with_retries
 from dkjax.transport.register import Accepted, Register
@@ -110,12 +111,26 @@ def ingest(
         - what was changed in any byte is refused (`test_ingest.py::test_damage_is_refused`).
         - killed at any point, the same call completes; nothing is lost, and nothing accepted twice
           (`test_ingest.py::test_killed_at_any_point`).
+        - `ledger.jsonl` among the data sets has what was received of each client (`test_ingest.py::test_the_ledger`).
     """
     verdicts = []
     with register.held():
+        ledger = Ledger(register.into / LEDGER)
         for slot, ticket in keys.tickets().items():
             taking = _Taking(store, register, ticket, identities, limits, attempts)
-            verdict = taking.verdict()
+            with timed() as took:
+                verdict = taking.verdict()
+            if taking.received_bytes:
+                known = {} if verdict.data_set is None else {"data_set": verdict.data_set}
+                ledger.write(
+                    "received",
+                    ticket.client,
+                    taking.received_bytes,
+                    took.seconds,
+                    took.cpu_seconds,
+                    **known,
+                    status=verdict.status,
+                )
             if taking.sealed_set is not None and verdict.status in ("accepted", "refused"):
                 report = write_report(verdict, taking.sealed_set.public_key, keys.signing)
                 try:
@@ -145,6 +160,8 @@ class _Taking:
         self.sealed_set: SealedSet | None = None
         self._notes: list[str] = []
         self._images: list[str] = []
+        self.received_bytes = 0
+        self._lock = threading.Lock()
         self._stop = threading.Event()
 
     def verdict(self) -> Verdict:
@@ -178,7 +195,7 @@ class _Taking:
                 return Verdict(
                     one.client, slot, "kept", "", one.data_set, one.records, str(self._register.into / one.folder)
                 )
-        sealed = self._asked(lambda: self._store.get(f"{slot}/{MANIFEST}", MAX_SEALED_LIST_BYTES))
+        sealed = self._fetched(f"{slot}/{MANIFEST}", MAX_SEALED_LIST_BYTES)
         if sealed is None:
             some = len(self._asked(self._objects))
             if some:
@@ -273,8 +290,7 @@ class _Taking:
         (path / DKDS_COMMIT).write_text(found.files[0].sha256 + "\n")
 
     def _piece(self, piece: SealedPiece, plain: int) -> bytes:
-        name = f"{self._ticket.slot}/{piece.object}"
-        data = self._asked(lambda: self._store.get(name, piece.bytes))
+        data = self._fetched(f"{self._ticket.slot}/{piece.object}", piece.bytes)
         if data is None or hashlib.sha256(data).hexdigest() != piece.sha256:
             raise DataError(f"{piece.object} is not what was signed: it was changed or damaged on its way")
         opened = unseal(data, self._identities)
@@ -338,6 +354,12 @@ class _Taking:
         )
         self._register.accept(accepted, path, {"images": sanity.prints, "records": ids})
         return Verdict(found.client, self._ticket.slot, "accepted", folder=str(self._register.into / accepted.folder))
+
+    def _fetched(self, name: str, at_most: int) -> bytes | None:
+        data: bytes | None = self._asked(lambda: self._store.get(name, at_most))
+        with self._lock:
+            self.received_bytes += len(data or b"")
+        return data
 
     def _objects(self) -> list[tuple[str, int]]:
         return list(itertools.islice(self._store.list(self._ticket.slot), _MOST_OBJECTS))

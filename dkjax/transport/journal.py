@@ -17,9 +17,9 @@ from typing import Any
 
 from dkjax.errors import DataError
 from dkjax.runtime.files import LOCK
+from dkjax.runtime.ledger import LEDGER, entry, whole_lines
 from dkjax.transport.sealed_set import SealedPiece
 
-_JOURNAL = "ledger.jsonl"
 _SEEDS = "seeds.jsonl"
 _MANIFEST = "manifest"
 
@@ -27,12 +27,13 @@ _MANIFEST = "manifest"
 class Journal:
     """The ledger of one upload, in a folder beside the data set.
 
-    Each line is an event: `sealed` (its bytes are fixed: name, hash, length), `sent` (the store took it; bytes and
-    seconds), `found` (the store had it already), `failed` (bytes that may have been sent in vain).
+    Each line is an event: `sealed` (its bytes are fixed: name, hash, length), `sent` (the store took it; in the form of
+    all ledgers), `found` (the store had it already), `failed` (bytes that may have been sent in vain).
 
     Args:
         folder: for the ledger and the seeds; made if it is missing.
         about: ticket and data set; a ledger of others is refused.
+        client: whose upload it is.
 
     Attributes:
         pieces: what is sealed or sent, by number of the file and of the piece.
@@ -44,9 +45,9 @@ class Journal:
         DataError: the folder holds the ledger of something else.
     """
 
-    def __init__(self, folder: Path, about: dict[str, str]) -> None:
+    def __init__(self, folder: Path, about: dict[str, str], client: str) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._folder = folder
+        self._folder, self._client = folder, client
         self._lock = threading.Lock()
         self.pieces: dict[tuple[int, int], SealedPiece] = {}
         self.seeds: dict[tuple[int, int], bytes] = {}
@@ -54,7 +55,7 @@ class Journal:
         self.manifest: SealedPiece | None = None
         self.complete = False
         self._read(about)
-        self._file = open(folder / _JOURNAL, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
+        self._file = open(folder / LEDGER, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
         if self._fresh:
             self._write({"event": "begun", **about})
         self._drop_lost()
@@ -100,18 +101,21 @@ class Journal:
         """Return the bytes of a sealed manifest that the store may not have yet."""
         return (self._folder / manifest.object).read_bytes()
 
-    def took(self, piece: SealedPiece, event: str, seconds: float, *, manifest: bool = False) -> None:
+    def took(
+        self, piece: SealedPiece, event: str, seconds: float, cpu_seconds: float, *, manifest: bool = False
+    ) -> None:
         """Note that the store has an object.
 
         Args:
             piece: which.
             event: `sent`, or `found` where the store had it already.
-            seconds: how long it took.
+            seconds: how long it took to seal and send it.
+            cpu_seconds: likewise, of the thread that did.
             manifest: whether it is the manifest.
         """
         with self._lock:
             sent = piece.bytes if event == "sent" else 0
-            self._write({"event": event, "object": piece.object, "bytes": sent, "seconds": round(seconds, 4)})
+            self._write(entry(event, self._client, sent, seconds, cpu_seconds, object=piece.object))
             self.sent.add(piece.object)
             self.complete = self.complete or manifest
 
@@ -123,7 +127,7 @@ class Journal:
     def remove(self) -> None:
         """Remove seeds and the sealed manifest; the ledger stays."""
         for path in self._folder.iterdir():
-            if path.name not in (_JOURNAL, LOCK):
+            if path.name not in (LEDGER, LOCK):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _write(self, event: dict[str, Any]) -> None:
@@ -131,7 +135,7 @@ class Journal:
         self._file.flush()
 
     def _read(self, about: dict[str, str]) -> None:
-        lines = _whole_lines(self._folder / _JOURNAL)
+        lines = whole_lines(self._folder / LEDGER)
         self._fresh = not lines
         for number, line in enumerate(lines):
             event = json.loads(line)
@@ -150,7 +154,7 @@ class Journal:
 
     def _drop_lost(self) -> None:
         """Forget what was sealed and not sent, where it cannot be made again: then nothing of it was sent, either."""
-        for line in _whole_lines(self._folder / _SEEDS):
+        for line in whole_lines(self._folder / _SEEDS):
             with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged by a stop of the machine
                 kept = json.loads(line)
                 self.seeds[kept["piece"][0], kept["piece"][1]] = bytes.fromhex(kept["seed"])
@@ -168,15 +172,6 @@ class Journal:
             return hashlib.sha256(self.kept(manifest)).hexdigest() == manifest.sha256
         except FileNotFoundError:
             return False
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    """Read a file of lines, of which there may be none; half a line, as a killed process may leave it, is cut off."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        os.truncate(path, len(whole))  # what is written next is to be a line of its own
-    return whole.splitlines()
 
 
 def _private(path: str, flags: int) -> int:

@@ -118,7 +118,7 @@ def upload(
     about = {"slot": ticket.slot, "data_set": data_set.id, "store": writer.name, "key": public_key}
     folder.mkdir(mode=0o700, exist_ok=True)
     with alone_in(folder, "data set"):
-        journal = Journal(folder, about)
+        journal = Journal(folder, about, ticket.client)
         try:
             sending = _Sending(data_set, ticket, writer, journal, bytes_per_second)
             already = journal.complete
@@ -221,20 +221,21 @@ class _Sending:
 
     def manifest(self, key: Ed25519PrivateKey) -> None:
         """Sign, seal and send the list of what belongs together."""
+        began, cpu = time.monotonic(), time.thread_time()
         sealed = self._journal.manifest
         if sealed is None:
             signed = sign_list(self._data_set, self._ticket, self._journal.pieces, key)
             sealed = self._journal.keep_manifest(seal(signed, self._ticket.recipients))
         kept = self._journal.kept(sealed)
         name = f"{self._ticket.slot}/{MANIFEST}"
-        began = time.monotonic()
         written = self._put(name, kept, sealed)
         if not written and with_retries(lambda: self._writer.get(name, MAX_SEALED_LIST_BYTES)) != kept:
             raise DataError(
                 f"the ticket was used already: the store {self._writer.name} holds another data set for it; "
                 "each data set needs a ticket of its own"
             )
-        self._journal.took(sealed, "sent" if written else "found", time.monotonic() - began, manifest=True)
+        took = time.monotonic() - began, time.thread_time() - cpu
+        self._journal.took(sealed, "sent" if written else "found", *took, manifest=True)
 
     def _piece(self, place: tuple[int, int], plain: memoryview) -> None:
         piece = self._journal.pieces.get(place)
@@ -242,6 +243,7 @@ class _Sending:
             return
         if not hasattr(self._memory, "sealed"):
             self._memory.sealed = bytearray(sealed_length(self._ticket.piece_bytes, len(self._ticket.recipients)))
+        began, cpu = time.monotonic(), time.thread_time()
         # What was sealed before is sealed to the same bytes: the store may have them already.
         seed = os.urandom(32) if piece is None else self._journal.seeds[place]
         sealed = seal(plain, self._ticket.recipients, self._memory.sealed, seed=seed)
@@ -254,14 +256,14 @@ class _Sending:
                 f"{self._data_set.path / self._data_set.files[place[0]][0]} has changed since its upload began, so "
                 "nothing of it is sent: dkjax verify says where"
             )
-        began = time.monotonic()
         written = self._put(f"{self._ticket.slot}/{piece.object}", sealed, piece)
         # A presigned name that somebody else has taken; names from the content are only ever this content's.
         while not written and self._free is not None and piece.object not in self._tried:
             piece = piece.model_copy(update={"object": self._name(piece.sha256)})
             self._journal.keep(place, piece, seed)
             written = self._put(f"{self._ticket.slot}/{piece.object}", sealed, piece)
-        self._journal.took(piece, "sent" if written else "found", time.monotonic() - began)
+        took = time.monotonic() - began, time.thread_time() - cpu
+        self._journal.took(piece, "sent" if written else "found", *took)
         self._check_clock(piece)
 
     def _put(self, name: str, data: bytes | memoryview, piece: SealedPiece) -> bool:

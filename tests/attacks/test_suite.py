@@ -33,8 +33,11 @@ def test_every_attack_is_judged(case: Case, tmp_path: Path) -> None:
     reports: list[Progress] = []
     results = run_suite([case], tmp_path, REQUEST, report=reports.append)
     setting = results["settings"]["everything"]
-    assert setting["skipped"] == {"thumbnail": "4 x 4 blocks: a square of at least 7 x 7 is needed"}
-    assert list(setting["attacks"]) == [name for name in TRIALS if name != "thumbnail"]
+    assert setting["skipped"] == {
+        "thumbnail": "4 x 4 blocks: a square of at least 7 x 7 is needed",
+        "inverter": "it needs public images: dkjax attack --public names some",
+    }
+    assert list(setting["attacks"]) == [name for name in TRIALS if name not in setting["skipped"]]
     for tried in setting["attacks"].values():
         assert not tried["cut_short"]
         for score in tried["scores"].values():
@@ -42,7 +45,7 @@ def test_every_attack_is_judged(case: Case, tmp_path: Path) -> None:
     assert setting["attacks"]["linking"]["scores"]["top1_of_3"]["mean"] == 1
     assert setting["attacks"]["linking"]["scores"]["top1_of_3"]["chance"] == pytest.approx(1 / 3)
     assert read_json(tmp_path / "attacks.json") == results
-    assert reports[-1] == Progress("everything", "puzzle", 3, 3)
+    assert Progress("everything", "puzzle", 3, 3) in reports
 
 
 def test_what_does_not_apply_is_listed(case: Case, tmp_path: Path) -> None:
@@ -97,6 +100,29 @@ def test_a_budget_keeps_what_is_done(case: Case, tmp_path: Path, monkeypatch: py
         now[0] = 0
         monkeypatch.setattr("dkjax.attacks.suite.time.monotonic", lambda: now.append(0) or float(len(now)))
         run_suite([case], tmp_path / "other", REQUEST, budget=0.001)
+
+
+def test_a_budget_ends_learning(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, reports = [0.0], []
+
+    def learning(case: Case) -> Iterator[Step]:
+        for done in (1, 2, 3):
+            now[0] += 10
+            yield Step([Score("ssim", estimate(np.full(3, 0.5)))] if done > 1 else [], learned=(done, 3))
+
+    monkeypatch.setattr("dkjax.attacks.suite.time.monotonic", lambda: now[0])
+    monkeypatch.setitem(TRIALS, "inverter", learning)
+
+    def within(budget: float | None) -> dict[str, Any]:
+        now[0] = 0
+        attacks = ["looking", "inverter"]
+        results = run_suite([case], tmp_path, REQUEST, attacks=attacks, budget=budget, report=reports.append)
+        return results["settings"]["everything"]
+
+    assert within(5)["skipped"] == {"inverter": "out of time"}
+    assert within(15)["attacks"]["inverter"]["cut_short"]
+    assert not within(None)["attacks"]["inverter"]["cut_short"]
+    assert reports[-1] == Progress("everything", "inverter", 3, 3, "steps")
 
 
 def test_another_request_needs_another_folder(case: Case, tmp_path: Path) -> None:

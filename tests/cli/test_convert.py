@@ -20,6 +20,7 @@ from dkjax.client.data_set import Order, encrypt_data_set
 from dkjax.config import KeysConfig
 from dkjax.dkds import open_data_set
 from dkjax.dkds.convert import CONTAINERS
+from dkjax.runtime.ledger import read_ledger
 from dkjax.sources import ArraySource
 
 
@@ -72,6 +73,11 @@ def test_there_and_back(to: str, dkds: Path, tmp_path: Path) -> None:
     assert one.manifest == other.manifest
     np.testing.assert_array_equal(one[:]["image"], other[:]["image"])
     assert summary["bytes"] == sum(path.stat().st_size for path in back.iterdir())
+    for folder in (there, back):
+        (event,) = read_ledger(folder.with_suffix(".ledger.jsonl"))
+        assert (event["event"], event["client"], event["data_set"]) == ("written", "plant-a", folder.name)
+        assert event["bytes"] == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        assert (event["records"], event["seconds"] > 0, event["cpu_seconds"] > 0) == (12, True, True)
 
 
 @pytest.mark.parametrize("as_json", [False, True])

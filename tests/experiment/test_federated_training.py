@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_simulation import compiled_once, config, files_alike, results_alike
@@ -13,14 +14,17 @@ from typer.testing import CliRunner
 from dkjax.cli.main import app
 from dkjax.config import FederatedConfig, SimulationConfig, TrainConfig
 from dkjax.errors import NonFiniteLossError, StoppedError
-from dkjax.experiment import simulation
+from dkjax.experiment import federated_training, simulation
 from dkjax.experiment.federated_training import check_federated, number_of_rounds
 from dkjax.experiment.simulation import simulate
 from dkjax.federated.cost import Case, estimate
+from dkjax.federated.local import Loss
 from dkjax.models.vit import vit
 from dkjax.report.figures import draw
 from dkjax.report.table import rows
 from dkjax.runtime.ledger import read_ledger
+from dkjax.sources.open import open_configured
+from dkjax.sources.partition import partition
 from dkjax.train import metrics
 from dkjax.train.observer import Observer
 from dkjax.train.trained_model import load_trained
@@ -180,6 +184,40 @@ def test_goes_on_to_the_same_bits(kind: str, after: int, whole: tuple[dict, Path
     jax.tree.map(np.testing.assert_array_equal, *params)
 
 
+def test_a_client_whose_updates_are_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = {"count": 3, "partition": "pathological", "num_classes_per_partition": 4}
+    wanted = config(("fedavg",), clients=clients, federated={"learning_rate": 1e-2, "batch_size": 8})
+    labels = open_configured(wanted.data, "train").labels
+    parts = partition("pathological", labels, 3, num_classes_per_partition=4)
+    label, owner = next(
+        (label, owners[0])
+        for label in range(10)
+        if len(owners := [client for client, part in enumerate(parts, 1) if label in labels[part]]) == 1
+    )
+    loss_of = federated_training._loss
+
+    def poisoned(*args: Any) -> Loss:
+        loss = loss_of(*args)
+        return lambda params, frozen, batch, prng_key: (
+            loss(params, frozen, batch, prng_key)
+            * jnp.where(((batch["label"] == label) & batch["mask"]).any(), jnp.inf, 1.0)
+        )
+
+    monkeypatch.setattr(federated_training, "_loss", poisoned)
+    observer = Recorder()
+    (arm,) = simulate(wanted, tmp_path, observer)["arms"]
+    assert arm["federation"][0]["left_out"] == {f"client-{owner}": 2}  # counted, once a round
+    assert [text for text in observer.warnings if "finite" in text] == [
+        f"fedavg run 1: the update of client-{owner} in round {number} is not finite and is left out"
+        for number in (1, 2)
+    ]
+    params = load_trained(tmp_path / "arms/fedavg/run-0").params
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    assert json.loads((tmp_path / "results.json").read_text())["arms"][0]["federation"] == arm["federation"]
+    # It was sent all the same.
+    assert summed(tmp_path / "arms/fedavg/run-0/ledger.jsonl") == arm["client_bytes"]
+
+
 @pytest.mark.slow
 def test_an_update_that_is_not_finite(tmp_path: Path) -> None:
     diverging = config(("fedavg",), **{**SECTIONS, "federated": {"optimizer": "sgd", "learning_rate": 1e38}})
@@ -218,6 +256,24 @@ def test_one_line_and_two(override: str, message: str, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (['clients.partition="iid"', "clients.count=9"], "clients 6, 7, 8, 9 (of 1 to 9) would be without a single"),
+        (['clients.partition="shards"', "clients.count=9"], "(of 1 to 9) would be without a single image of the 5"),
+        (['clients.partition="pathological"'], "would be without a single image of the 5"),
+        (['clients.partition="iid"', "clients.min_partition_size=4"], "min_partition_size=4; use"),
+    ],
+)
+def test_a_client_without_images_is_one_line_and_four(overrides: list[str], message: str, tmp_path: Path) -> None:
+    sets = ['arms=[{name = "fedavg"}]', "data.train_images=5", *overrides]
+    given = [part for one in sets for part in ("--set", one)]
+    found = CliRunner().invoke(app, ["simulate", "quickstart", *given, "--workdir", str(tmp_path / "run")])
+    line = found.stderr.splitlines()[-1]
+    assert "Traceback" not in found.stderr
+    assert found.exit_code == 4 and line.startswith("dkjax: ") and message in line
+
+
 def test_only_federated_arms_are_checked() -> None:
     check_federated(FederatedConfig(lora_rank=99), TrainConfig(mixup=0.1), 8, ["plain", "disposable"])
     check_federated(FederatedConfig(lora_rank=99), TrainConfig(), 8, ["fedavg"])
@@ -226,3 +282,18 @@ def test_only_federated_arms_are_checked() -> None:
 def test_the_configuration_is_recorded(whole: tuple[dict[str, Any], Path]) -> None:
     recorded = json.loads((whole[1] / "config.json").read_text())
     assert recorded["config"]["federated"]["clients_per_round"] == 2
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_parts_have_the_rates_of_the_other_arms(optimizer: Literal["adamw", "sgd"]) -> None:
+    params = {"head": {"kernel": np.ones((2, 3), np.float32)}, "embedding": {"kernel": np.ones((2, 2), np.float32)}}
+    gradients = jax.tree.map(lambda leaf: np.full_like(leaf, 0.01), params)
+
+    def updates(train: TrainConfig) -> dict[str, Any]:
+        tx = federated_training._optimizer(FederatedConfig(optimizer=optimizer), train)
+        return tx.update(gradients, tx.init(params), params)[0]
+
+    same = updates(TrainConfig(learning_rate=1e-3))
+    own = updates(TrainConfig(learning_rate=1e-3, head_learning_rate=4e-3))
+    np.testing.assert_allclose(own["head"]["kernel"], 4 * same["head"]["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(own["embedding"]["kernel"], same["embedding"]["kernel"], rtol=1e-6)

@@ -6,10 +6,11 @@ import jax
 import pytest
 
 from dkjax.errors import ConfigError
-from dkjax.federated.cost import Case, estimate, verdict
+from dkjax.federated.cost import Case, Native, estimate, verdict
 from dkjax.federated.lora import adapters
 from dkjax.federated.update import encoded_bytes
 from dkjax.models.vit import vit
+from dkjax.train.flops import flops_per_image
 
 CASE = Case(
     model=vit("mu", patch_size=8, num_classes=10, width=16, heads=2, mlp_dim=16),
@@ -63,6 +64,23 @@ def test_the_verdict_may_be_federated_learning() -> None:
     many = estimate(dataclasses.replace(CASE, images=480_000))
     assert "fedavg_lora moves" in verdict(many)
     assert "times fewer bytes than one upload" in verdict(many)
+
+
+def test_native_size() -> None:
+    lines = estimate(dataclasses.replace(CASE, native=Native((48, 64, 1), packed_share=0.1)))
+    named = {line.name: line for line in lines}
+    assert [line.name for line in lines if line.name not in LINES] == [
+        "native size, raw",
+        "native size, sorted, packed",
+    ]
+    raw, packed = named["native size, raw"], named["native size, sorted, packed"]
+    assert raw.up_bytes == 16 * (48 * 64 + 4) and packed.up_bytes == pytest.approx(raw.up_bytes / 10)
+    assert raw.client_bytes == 2 * 16 * 48 * 64 and raw.client_flops == 0
+    assert raw.server_flops == packed.server_flops == 4 * 48 * flops_per_image(CASE.model, (48, 64, 1))
+    assert raw.server_flops > 9 * named["one upload, raw"].server_flops  # 49 tokens, where there were 5
+    assert [line for line in lines if line.name in LINES] == list(LINES.values())
+    assert "; images of native size take 11.8 times the bytes and " in verdict(lines)
+    assert "native" not in verdict(list(LINES.values()))
 
 
 def test_a_rank_above_the_width() -> None:

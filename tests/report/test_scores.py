@@ -23,5 +23,6 @@ def test_number(value: float | None, text: str) -> None:
 def test_the_measure_that_says_most() -> None:
     assert principal("many-rounds", {"ssim_after_2": {}, "ssim_after_8": {}}) == "ssim_after_8"
     assert principal("puzzle", {"adjacent_correlation": {}}) == "adjacent_correlation"
+    assert principal("inverter", {"ssim_equivariant": {}, "ssim_sorted": {}}) == "ssim_equivariant"
     assert measure("ssim_after_8") == "SSIM after 8 rounds"
     assert measure("of_tomorrow") == "of tomorrow"

@@ -20,6 +20,7 @@ from dkjax.errors import ConfigError, DamagedDataSetError, DataError
 from dkjax.experiment.simulation import simulate
 from dkjax.models.pretrained import export_params, load_pretrained
 from dkjax.runtime.files import read_json, write_json
+from dkjax.runtime.ledger import read_ledger
 from dkjax.server.evaluate import evaluate_workdir
 from dkjax.server.run import train_on_data_sets
 from dkjax.train.metrics import Progress
@@ -97,9 +98,20 @@ def test_results(served: dict, data: tuple[Path, Path]) -> None:
     assert served["heard"][1].startswith("note: keys of a, b are reproducible")
     assert served["heard"][2:] == ["training 12"]
     names = {path.name for path in workdir.iterdir()} - {".lock"}
-    assert names == {"checkpoints", "config.json", "metrics.jsonl", "model.json", "params", "results.json"}
+    logs = {"ledger.jsonl", "metrics.jsonl"}
+    assert names == {"checkpoints", "config.json", "model.json", "params", "results.json", *logs}
     held = json.loads((workdir / "config.json").read_text())
     assert [one["client"] for one in held["data_sets"]] == ["a", "b"]
+
+
+def test_the_ledger(served: dict) -> None:
+    workdir = served["workdir"]
+    (event,) = read_ledger(workdir / "ledger.jsonl")
+    files = [path for path in workdir.rglob("*") if path.is_file() and path.name not in ("ledger.jsonl", ".lock")]
+    kept_before = {"config.json"}  # written before the training begins
+    assert event["bytes"] == sum(path.stat().st_size for path in files if path.name not in kept_before)
+    assert (event["event"], event["client"]) == ("written", "server")
+    assert event["seconds"] >= served["results"]["seconds"] - 0.01 and event["cpu_seconds"] > 0
 
 
 def test_the_model_names_what_it_was_made_from(served: dict, data: tuple[Path, Path]) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dkjax.errors import ArgumentError, MissingPackageError
-from dkjax.sources.decode import Unreadable, decode_images
+from dkjax.sources.decode import Unreadable, decode_images, stored_sizes
 from dkjax.sources.preparation import Preparation
 from dkjax.sources.resize import resize_images, to_channels
 
@@ -65,7 +65,7 @@ def test_size_and_grey_are_those_of_arrays() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_applied(orientation: int) -> None:
+def test_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
     upright = _colour()
     # How a camera stores the picture for each value of the tag.
     stored = {
@@ -82,6 +82,9 @@ def test_orientation_is_applied(orientation: int) -> None:
     exif[0x0112] = orientation
     content = _encoded(Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
     np.testing.assert_array_equal(_decoded(content), upright)
+    (tmp_path / "a.png").write_bytes(content)
+    (tmp_path / "b.png").write_bytes(content[:9])
+    assert stored_sizes([tmp_path / "a.png", tmp_path / "b.png"]) == [upright.shape[:2], None]
 
 
 def test_modes_become_colour() -> None:

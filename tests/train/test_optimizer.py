@@ -70,3 +70,24 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
     np.testing.assert_allclose(first_moment(None), [0.3, 0.4], rtol=1e-5)
     np.testing.assert_allclose(first_moment(2.5), [0.15, 0.2], rtol=1e-5)
     np.testing.assert_allclose(first_moment(10.0), [0.3, 0.4], rtol=1e-5)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize("part", ["head", "embedding"])
+def test_new_parts_have_rates_of_their_own(part: str, clip_norm: float | None) -> None:
+    params = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), vit_shapes())
+    gradients = jax.tree.map(lambda leaf: np.full_like(leaf, 0.01), params)
+
+    def updates(**settings: float) -> dict:
+        config = TrainConfig(learning_rate=1e-3, clip_norm=clip_norm, weight_decay=0.1, warmup_fraction=0.0, **settings)
+        tx = optimizer(config, total_steps=10)
+        return jax.jit(lambda: tx.update(gradients, tx.init(params), params)[0])()
+
+    same, own = updates(), updates(**{f"{part}_learning_rate": 5e-3})
+    for name in same:
+        factor = 5 if name == part else 1
+        jax.tree.map(
+            lambda one, other, factor=factor: np.testing.assert_allclose(other, factor * one, rtol=1e-6),
+            same[name],
+            own[name],
+        )

@@ -20,6 +20,7 @@ from small_data_sets import commit_again, write_small
 
 from dkjax.dkds.verify import verify
 from dkjax.errors import DataError
+from dkjax.runtime.ledger import read_ledger
 from dkjax.transport import upload as uploading
 from dkjax.transport.age import seal, unseal
 from dkjax.transport.ingest import ingest
@@ -78,6 +79,21 @@ def test_two_clients(server: Server) -> None:
     assert all(verify(folder).whole for folder in folders)
     assert {name: one.status for name, one in server.take().items()}["plant-a"] == "kept"
     assert sorted(server.register.into.glob("*.dkds")) == folders
+
+
+def test_the_ledger(server: Server) -> None:
+    sent = {client: server.send(client)[1] for client in ("plant-a", "plant-b")}
+    server.ticket("plant-c")
+    verdicts = server.take()
+    assert {*server.take().values()} >= {verdicts["plant-c"]}  # what is kept or missing is not fetched
+    events = read_ledger(server.register.into / "ledger.jsonl")
+    assert [(event["event"], event["client"], event["status"]) for event in events] == [
+        ("received", client, "accepted") for client in ("plant-a", "plant-b")
+    ]
+    for event in events:
+        assert event["bytes"] == sent[event["client"]].sent_bytes
+        assert event["data_set"] == verdicts[event["client"]].data_set
+        assert event["seconds"] > 0 and event["cpu_seconds"] > 0
 
 
 def test_what_somebody_removed_is_taken_again(server: Server) -> None:

@@ -73,6 +73,11 @@ def test_it_arrives(server: Server) -> None:
     assert not sent.already
     assert (sent.records, sent.objects) == (25, 7)  # pieces of 1 KiB
     assert sum(event["bytes"] for event in events if event["event"] == "sent") == sent.sent_bytes > sent.bytes
+    for event in events:
+        if event["event"] == "sent":  # as in every ledger
+            assert [*event] == ["time", "event", "client", "object", "bytes", "seconds", "cpu_seconds"]
+            assert event["client"] == "plant-a"
+            assert event["cpu_seconds"] >= 0 and 0 <= event["seconds"] <= sent.seconds
     names = {path.name: path for path in (server.folder / "store" / ticket.slot).iterdir()}
     assert MANIFEST in names
     for name, path in names.items():
@@ -312,7 +317,7 @@ def test_what_follows_a_torn_seed_is_kept(tmp_path: Path) -> None:
         return SealedPiece(object=f"{number}.age", sha256=f"{number:064}", bytes=1)
 
     for number in range(3):
-        journal = Journal(tmp_path / "state", {"slot": "a"})
+        journal = Journal(tmp_path / "state", {"slot": "a"}, "plant-a")
         assert set(journal.pieces) == set(journal.seeds) == {(0, earlier) for earlier in range(number) if earlier != 0}
         journal.keep((0, number), piece(number), bytes(32))
         journal.close()
@@ -341,9 +346,9 @@ def test_what_changed_on_the_way_is_not_sent(server: Server) -> None:
 
 
 def test_a_ledger_of_something_else(server: Server, tmp_path: Path) -> None:
-    Journal(tmp_path / "state", {"slot": "a"}).close()
+    Journal(tmp_path / "state", {"slot": "a"}, "plant-a").close()
     with pytest.raises(DataError, match="belongs to another upload"):
-        Journal(tmp_path / "state", {"slot": "b"})
+        Journal(tmp_path / "state", {"slot": "b"}, "plant-a")
 
 
 def test_stopped_while_the_store_does_not_answer(server: Server) -> None:

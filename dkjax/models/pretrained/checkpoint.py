@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from dkjax.errors import ConfigError, DataError
+from dkjax.models.reading import Reading
 from dkjax.models.vit import LAYER_NORM_EPSILON, Model
 
 Arrays = dict[str, np.ndarray]
@@ -20,7 +21,6 @@ CLASS_TOKEN = "cls"
 POSITIONS = "Transformer/posembed_input/pos_embedding"
 ENCODER_NORM = "Transformer/encoder_norm"
 HEAD = "head"
-LAYER_SCALE = "LayerScale"
 PROJECTIONS = ("query", "key", "value")
 
 
@@ -34,6 +34,16 @@ def attention_name(layer: int, projection: str) -> str:
     return block_name(layer, f"MultiHeadDotProductAttention_1/{projection}")
 
 
+def last_projections(layer: int) -> tuple[str, str]:
+    """Name the last linear map of a block's attention and that of its MLP."""
+    return attention_name(layer, "out"), block_name(layer, "MlpBlock_3/Dense_1")
+
+
+def scale_name(layer: int, branch: int) -> str:
+    """Name the factors on a block's attention (branch 0) or MLP (1), where it has LayerScale."""
+    return block_name(layer, f"LayerScale_{branch}/scale")
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """Arrays by the ViT's names, and what else the file and its companions say.
@@ -44,13 +54,13 @@ class Checkpoint:
         arrays: see `Arrays`.
         gelu: which one the network was trained with.
         unexpected: names in the file that have no place in the ViT, and that it does without.
-        folded: parts of the network that were taken into other weights.
         heads: number of attention heads; None where the file does not say.
         layer_norm_epsilon: of all its layer norms.
         grid: rows and columns of the position embedding; None where the file does not say.
         mean: of the pixel values in [0, 1] that were subtracted, one a channel; None where the file does not say.
         std: what they were then divided by, likewise.
         sincos: the position embedding is not learned but the fixed one of sines and cosines.
+        reading: how it reads patches; other libraries' networks know "values" alone.
     """
 
     path: Path
@@ -58,13 +68,13 @@ class Checkpoint:
     arrays: Mapping[str, np.ndarray]
     gelu: Literal["tanh", "exact"]
     unexpected: tuple[str, ...] = ()
-    folded: tuple[str, ...] = ()
     heads: int | None = None
     layer_norm_epsilon: float = LAYER_NORM_EPSILON
     grid: tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     sincos: bool = False
+    reading: Reading = "values"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +94,7 @@ class Description:
         pool: "token" where there is a class token, else "mean".
         gelu: which one the network was trained with.
         layer_norm_epsilon: of its layer norms.
+        layer_scale: whether its branches are multiplied by vectors.
         mean: see `load_pretrained`; None where the file does not say.
         std: likewise.
     """
@@ -100,6 +111,7 @@ class Description:
     pool: Literal["token", "mean"]
     gelu: Literal["tanh", "exact"]
     layer_norm_epsilon: float
+    layer_scale: bool
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
 
@@ -134,6 +146,7 @@ class Description:
             pool=self.pool,
             gelu=self.gelu,
             layer_norm_epsilon=self.layer_norm_epsilon,
+            layer_scale=self.layer_scale,
         )
 
 
@@ -161,6 +174,7 @@ def description_of(checkpoint: Checkpoint) -> Description:
         pool="token" if CLASS_TOKEN in checkpoint.arrays else "mean",
         gelu=checkpoint.gelu,
         layer_norm_epsilon=checkpoint.layer_norm_epsilon,
+        layer_scale=scale_name(0, 0) in checkpoint.arrays,
         mean=checkpoint.mean,
         std=checkpoint.std,
     )

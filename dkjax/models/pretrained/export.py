@@ -18,6 +18,7 @@ from jaxlib.mlir.dialects import stablehlo
 from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.formats.safetensors import write_safetensors
 from dkjax.models.pretrained.checkpoint import POSITIONS, Arrays
+from dkjax.models.pretrained.folding import fold_layer_scales
 from dkjax.models.pretrained.google import flat_arrays
 from dkjax.models.pretrained.hugging_face import hugging_face_configs, hugging_face_state
 from dkjax.models.pretrained.timm import ARGUMENTS, TIMM, timm_arguments
@@ -145,8 +146,9 @@ def _flat(params: Params, model: Model, image_shape: tuple[int, int, int]) -> Ar
             raise ArgumentError(f"params are not of this model: {name} has shape {theirs}, expected {ours}")
     if not model.position_embedding:  # others add one always: zeros change nothing
         tokens = image_shape[0] * image_shape[1] // model.patch_size**2 + (model.pool == "token")
-        return {name: arrays[name] for name in shapes} | {POSITIONS: np.zeros((1, tokens, model.width), np.float32)}
-    return {name: arrays[name] for name in shapes}
+        arrays[POSITIONS] = np.zeros((1, tokens, model.width), np.float32)
+        shapes |= {POSITIONS: arrays[POSITIONS].shape}
+    return fold_layer_scales({name: arrays[name] for name in shapes})
 
 
 def _name(where: tuple[Any, ...]) -> str:

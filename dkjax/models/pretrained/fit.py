@@ -3,23 +3,41 @@
 Each takes arrays and the report so far, and returns both anew.
 """
 
+import dataclasses
 import math
 
 import jax
 import numpy as np
 
 from dkjax.errors import ArgumentError, ConfigError, DataError
-from dkjax.models.pretrained.checkpoint import CLASS_TOKEN, EMBEDDING, HEAD, POSITIONS, Arrays, Description
-from dkjax.models.pretrained.folding import fold_normalisation, sum_channels
+from dkjax.models.pretrained.checkpoint import (
+    CLASS_TOKEN,
+    EMBEDDING,
+    HEAD,
+    POSITIONS,
+    Arrays,
+    Description,
+    depth_of,
+    scale_name,
+)
+from dkjax.models.pretrained.folding import fold_layer_scales, fold_normalisation, sum_channels
 from dkjax.models.pretrained.position import ResizeMethod, resize_position_embedding, sincos_position_embedding
 from dkjax.models.pretrained.report import Report
 from dkjax.models.vit import VARIANTS, Model, Sizes
 
 
 def check_settings(
-    path: object, described: Description, model: Model, image_shape: tuple[int, int, int], keep_head: bool
+    path: object,
+    described: Description,
+    model: Model,
+    image_shape: tuple[int, int, int],
+    keep_head: bool,
+    *,
+    same_patches: bool,
 ) -> None:
     """Refuse a checkpoint of another model, and name everything that differs and what to set.
+
+    `same_patches` says whether the patch embedding is to read patches of the checkpoint's size and channels.
 
     Raises:
         ConfigError: something differs.
@@ -33,13 +51,17 @@ def check_settings(
             f"{_settings(model, differing)}; set "
             + (f'variant="{variant}"' if variant else _settings(theirs, differing))
         )
-    if described.patch_size != model.patch_size:
+    if same_patches and described.patch_size != model.patch_size:
         raise ConfigError(
             f"{path} has patch_size={described.patch_size} and the model has patch_size={model.patch_size}; set "
-            f"patch_size={described.patch_size}, as patch embeddings are not resized"
+            f"patch_size={described.patch_size}, as patch embeddings are not resized, or new_embedding=true to learn "
+            "another"
         )
-    if described.channels != image_shape[2] and image_shape[2] != 1:
-        raise ConfigError(f"{path} reads images of {described.channels} channels, and these have {image_shape[2]}")
+    if same_patches and described.channels != image_shape[2] and image_shape[2] != 1:
+        raise ConfigError(
+            f"{path} reads images of {described.channels} channels, and these have {image_shape[2]}; set "
+            "new_embedding=true to learn another patch embedding"
+        )
     if described.pool == "mean" and model.pool == "token":
         raise ConfigError(f'{path} has no class token; set pool="mean"')
     if keep_head and described.num_classes is None:
@@ -66,6 +88,43 @@ def fit_embedding(
         report = report.adding(folded=f"the sum over {kernel.shape[2]} channels, for grey images")
         kernel = sum_channels(kernel)
     return arrays | {f"{EMBEDDING}/kernel": kernel, f"{EMBEDDING}/bias": bias}, report
+
+
+def fit_sorted_embedding(arrays: Arrays, report: Report, model: Model, channels: int) -> tuple[Arrays, Report]:
+    """Make the embedding of sorted values read patches of another size, by the cosine coefficients that both have.
+
+    The sorted values of a patch are a quantile function, whose coefficient `k` means the same whatever number of values
+    it is sampled at, and grows with the root of that number.
+    """
+    kernel = arrays[f"{EMBEDDING}/kernel"]
+    shape = (model.patch_size, model.patch_size, channels, kernel.shape[-1])
+    if kernel.shape == shape:
+        return arrays, report
+    flat = kernel.reshape(-1, shape[-1])
+    fitted = np.zeros((math.prod(shape[:-1]), shape[-1]), np.float32)
+    common = min(len(flat), len(fitted))
+    fitted[:common] = flat[:common] * math.sqrt(len(flat) / len(fitted))
+    how = f"{EMBEDDING}/kernel from {len(flat)} to {len(fitted)} sorted values"
+    return arrays | {f"{EMBEDDING}/kernel": fitted.reshape(shape)}, report.adding(resized=how)
+
+
+def fit_layer_scale(arrays: Arrays, report: Report, model: Model) -> tuple[Arrays, Report]:
+    """Keep the factors on the branches where the model has them, and take them into other weights where not."""
+    expected = [scale_name(layer, branch) for layer in range(depth_of(arrays)) for branch in (0, 1)]
+    found = [name for name in expected if name in arrays]
+    if model.layer_scale:
+        ones = {name: np.ones(model.width, np.float32) for name in expected if name not in arrays}
+        for name in ones:
+            report = report.adding(missing=name)
+        return arrays | ones, report
+    if not found:
+        return arrays, report
+    largest = max(float(np.abs(arrays[name]).max()) for name in found)
+    note = (
+        f"LayerScale, of at most {largest:.2g}, was taken into other weights: set layer_scale=true to train on, as "
+        "Adam moves weights that were multiplied by little too far"
+    )
+    return fold_layer_scales(arrays), report.adding(folded="LayerScale", notes=note)
 
 
 def fit_positions(
@@ -125,21 +184,34 @@ def reset_head(arrays: Arrays, report: Report, model: Model) -> tuple[Arrays, Re
     return arrays | head, report
 
 
-def draw_own(arrays: Arrays, report: Report, model: Model, image_shape: tuple[int, int, int]) -> tuple[Arrays, Report]:
-    """Draw what no other library's network has, as `model.init` does, always the same.
+def draw_embedding(
+    arrays: Arrays, report: Report, model: Model, image_shape: tuple[int, int, int]
+) -> tuple[Arrays, Report]:
+    """Draw the patch embedding anew, as `model.init` does, always the same."""
+    kept = {name: array for name, array in arrays.items() if not name.startswith(f"{EMBEDDING}/")}
+    drawn = jax.tree.leaves_with_path(model.init(jax.random.key(0), image_shape)[EMBEDDING])
+    layers = {"/".join((EMBEDDING, *(part.key for part in where))): np.asarray(leaf) for where, leaf in drawn}
+    return kept | layers, dataclasses.replace(report, drawn=tuple(layers))
 
-    That is what an equivariant reading has beside a patch embedding, and a relation bias.
+
+def fit_relations(
+    arrays: Arrays, report: Report, model: Model, image_shape: tuple[int, int, int]
+) -> tuple[Arrays, Report]:
+    """Keep a relation bias where the model has one, or draw it as `model.init` does, always the same: it starts as none.
+
+    Only networks of dkjax have one.
     """
-    if model.reading != "equivariant" and not model.relation_bias:
+    own = [name for name in arrays if "/relation" in name]
+    if not model.relation_bias:
+        for name in own:
+            report = report.adding(unexpected=name)
+        return {name: array for name, array in arrays.items() if name not in own}, report
+    if own:
         return arrays, report
     drawn = jax.tree.leaves_with_path(model.init(jax.random.key(0), image_shape))
     names = {"/".join(part.key for part in where): np.asarray(leaf) for where, leaf in drawn}
-    own = {name: leaf for name, leaf in names.items() if "/exchangeable/" in name or "/relation" in name}
-    for name in own:
-        report = report.adding(missing=name)
-    if model.reading == "equivariant":
-        report = report.adding(notes=f"{EMBEDDING}/exchangeable starts from random numbers")
-    return arrays | own, report
+    new = {name: leaf for name, leaf in names.items() if "/relation" in name}
+    return arrays | new, dataclasses.replace(report, drawn=(*report.drawn, *new))
 
 
 def _grid_of(

@@ -6,6 +6,7 @@ Each is an identity of linear maps, exact but for rounding.
 import numpy as np
 
 from dkjax.errors import ArgumentError
+from dkjax.models.pretrained.checkpoint import Arrays, depth_of, last_projections, scale_name
 
 
 def fold_layer_scale(kernel: np.ndarray, bias: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,6 +35,25 @@ def fold_layer_scale(kernel: np.ndarray, bias: np.ndarray, scale: np.ndarray) ->
         )
     wide = scale.astype(np.float64)
     return (kernel * wide).astype(np.float32), (bias * wide).astype(np.float32)
+
+
+def fold_layer_scales(arrays: Arrays) -> Arrays:
+    """Take every LayerScale of a ViT into the last projection of its branch.
+
+    Args:
+        arrays: by the ViT's names; attention may have its heads apart.
+
+    Returns:
+        The arrays without the factors, which compute the same.
+    """
+    arrays = dict(arrays)
+    for layer in range(depth_of(arrays)):
+        for branch, projection in enumerate(last_projections(layer)):
+            scale = arrays.pop(scale_name(layer, branch), None)
+            kernel, bias = f"{projection}/kernel", f"{projection}/bias"
+            if scale is not None and kernel in arrays and bias in arrays:
+                arrays[kernel], arrays[bias] = fold_layer_scale(arrays[kernel], arrays[bias], scale)
+    return arrays
 
 
 def fold_normalisation(

@@ -93,7 +93,7 @@ def read_hugging_face(
     """
     state = {_name_in_files(name): array for name, array in state.items()}
     names = DINOV2 if any(name.endswith(f"{DINOV2.block.format(0)}norm1.weight") for name in state) else VIT
-    arrays, unexpected, folded = from_torch(path, names, state)
+    arrays, unexpected = from_torch(path, names, state)
     heads = positive_integer(path, config, "num_attention_heads")
     if heads is None:
         heads = unsaid(path, arrays, asked=architecture).heads
@@ -112,7 +112,6 @@ def read_hugging_face(
         format="Hugging Face safetensors" if names is VIT else "Hugging Face safetensors of DINOv2",
         arrays=arrays,
         unexpected=unexpected,
-        folded=folded,
         gelu=_GELUS[activation],
         heads=heads,
         layer_norm_epsilon=float(epsilon),

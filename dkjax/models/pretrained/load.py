@@ -11,7 +11,16 @@ import numpy as np
 from dkjax.errors import DataError
 from dkjax.models.pretrained.checkpoint import Arrays, Checkpoint, Description, description_of
 from dkjax.models.pretrained.detect import read_checkpoint
-from dkjax.models.pretrained.fit import check_settings, draw_own, fit_embedding, fit_positions, reset_head
+from dkjax.models.pretrained.fit import (
+    check_settings,
+    draw_embedding,
+    fit_embedding,
+    fit_layer_scale,
+    fit_positions,
+    fit_relations,
+    fit_sorted_embedding,
+    reset_head,
+)
 from dkjax.models.pretrained.google import google_arrays
 from dkjax.models.pretrained.position import ResizeMethod
 from dkjax.models.pretrained.report import Report, listed
@@ -56,15 +65,16 @@ def load_pretrained(
     grid: tuple[int, int] | None = None,
     resize: ResizeMethod = "bicubic",
     architecture: str | None = None,
+    new_embedding: bool = False,
 ) -> tuple[Params, Report]:
     """Load a pretrained ViT, ready to be fine-tuned.
 
     The kind of file is told by what is in it: Google's ViT, AugReg and big_vision (`.npz`), timm and Hugging Face
-    (safetensors), ONNX. The position embedding is resized to the images. What other networks do and this one does not
-    is taken into weights where that is exact: LayerScale into the last projection of its branch, a normalisation by
-    mean and standard deviation into the patch embedding. Weights for colour read grey images by the sum over their
-    channels, as if the grey value stood in each of them. A class token is dropped where `model.pool` is "mean". Where
-    anything else differs, the checkpoint is refused.
+    (safetensors), ONNX. The position embedding is resized to the images. What other networks do and this one does
+    not is taken into weights where that is exact: LayerScale into the last projection of its branch, unless the
+    model has it, too, and a normalisation by mean and standard deviation into the patch embedding. Weights for
+    colour read grey images by the sum over their channels, as if the grey value stood in each of them. A class
+    token is dropped where `model.pool` is "mean". Where anything else differs, the checkpoint is refused.
 
     Args:
         path: the file, or the folder of a Hugging Face or timm model.
@@ -79,6 +89,9 @@ def load_pretrained(
         resize: how the position embedding is resized, see `resize_position_embedding`.
         architecture: timm's name of the network, such as "vit_huge_patch14_224", where safetensors without a
             `config.json` do not say how many attention heads it has and the width does not tell.
+        new_embedding: draw the patch embedding anew, as `model.init` does, always the same: for images of another form
+            than those the trunk knows. Patches may then be of another size, too. Done unasked where `model` reads
+            patches in another way than the checkpoint, which the report notes.
 
     Returns:
         The parameters, float32, with the names and shapes that `model.init` gives; and what came of it, in which the
@@ -97,31 +110,84 @@ def load_pretrained(
         - What was exported comes back bit by bit (test_export_and_load_is_the_identity).
         - Every difference from `model` is named (test_other_models_are_refused).
     """
-    path = Path(path)
+    checkpoint = read_checkpoint(Path(path), architecture)
+    return fit_checkpoint(
+        checkpoint,
+        model,
+        image_shape,
+        keep_head=keep_head,
+        mean=mean,
+        std=std,
+        grid=grid,
+        resize=resize,
+        new_embedding=new_embedding,
+    )
+
+
+def fit_checkpoint(
+    checkpoint: Checkpoint,
+    model: Model,
+    image_shape: tuple[int, int, int],
+    *,
+    keep_head: bool = False,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    grid: tuple[int, int] | None = None,
+    resize: ResizeMethod = "bicubic",
+    new_embedding: bool = False,
+) -> tuple[Params, Report]:
+    """Fit a checkpoint that was read to a model and its images: what `load_pretrained` does after reading.
+
+    Args:
+        checkpoint: the arrays and what is known of them.
+        model: as for `load_pretrained`, like all that follows.
+        image_shape: (H, W, C) of one image.
+        keep_head: whether the head is kept.
+        mean: of the pixel values that were subtracted.
+        std: what they were divided by.
+        grid: of the checkpoint's position embedding.
+        resize: how that is resized.
+        new_embedding: whether the patch embedding is drawn anew.
+
+    Returns:
+        The parameters and what came of them.
+
+    Raises:
+        ConfigError: it is of another model than `model`, or does not fit the images.
+        ArgumentError: `mean`, `std` or `grid` make no sense for it, or `image_shape` is none.
+        DataError: it is incomplete, or holds no plain ViT.
+    """
+    path = checkpoint.path
     expected = _expected(model, image_shape)
-    checkpoint = read_checkpoint(path, architecture)
     described = description_of(checkpoint)
-    check_settings(path, described, model, image_shape, keep_head)
+    new_embedding = new_embedding or checkpoint.reading != model.reading
+    by_place = model.reading == "values" and not new_embedding
+    check_settings(path, described, model, image_shape, keep_head, same_patches=by_place)
     report = Report(
         path=str(path),
         format=checkpoint.format,
         unexpected=checkpoint.unexpected,
-        folded=checkpoint.folded,
-        notes=_notes(described, model),
+        notes=_notes(checkpoint, described, model),
     )
-    arrays = dict(checkpoint.arrays)
-    arrays, report = fit_embedding(arrays, report, _normalisation(checkpoint, described, mean, std), image_shape[2])
+    arrays, report = fit_layer_scale(dict(checkpoint.arrays), report, model)
+    if new_embedding:
+        arrays, report = draw_embedding(arrays, report, model, image_shape)
+    elif not by_place:
+        arrays, report = fit_sorted_embedding(arrays, report, model, image_shape[2])
+    else:
+        arrays, report = fit_embedding(arrays, report, _normalisation(checkpoint, described, mean, std), image_shape[2])
     arrays, report = fit_positions(
         arrays, report, model, image_shape, grid or checkpoint.grid, sincos=checkpoint.sincos, method=resize
     )
     if not keep_head:
         arrays, report = reset_head(arrays, report, model)
-    arrays, report = draw_own(arrays, report, model, image_shape)
+    arrays, report = fit_relations(arrays, report, model, image_shape)
     if missing := sorted(set(expected) - set(arrays)):
         unused = f"; without a place in it are {listed(report.unexpected)}" if report.unexpected else ""
         raise DataError(f"{path} is no whole ViT: {listed(missing)} missing{unused}")
     params = _in_shape(path, arrays, expected, model.heads)
-    return params, dataclasses.replace(report, loaded=len(expected) - len({*report.reset, *report.missing}))
+    not_its_own = {*report.reset, *report.missing, *report.drawn}
+    return params, dataclasses.replace(report, loaded=len(expected) - len(not_its_own))
 
 
 def _normalisation(
@@ -134,9 +200,14 @@ def _normalisation(
     return chosen_mean, chosen_std
 
 
-def _notes(described: Description, model: Model) -> tuple[str, ...]:
+def _notes(checkpoint: Checkpoint, described: Description, model: Model) -> tuple[str, ...]:
     """What differs from the model without keeping it from working."""
     notes = []
+    if checkpoint.reading != model.reading:
+        notes.append(
+            f"the checkpoint has reading={checkpoint.reading!r} and the model reading={model.reading!r}: its patch "
+            "embedding is of no use"
+        )
     if described.gelu != model.gelu:
         notes.append(
             f"the checkpoint was trained with the {described.gelu} GELU and the model has gelu={model.gelu!r}; "

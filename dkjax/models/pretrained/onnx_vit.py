@@ -15,13 +15,14 @@ from dkjax.models.pretrained.checkpoint import (
     EMBEDDING,
     ENCODER_NORM,
     HEAD,
-    LAYER_SCALE,
     POSITIONS,
     PROJECTIONS,
     Arrays,
     Checkpoint,
     attention_name,
     block_name,
+    last_projections,
+    scale_name,
 )
 from dkjax.models.pretrained.folding import fold_layer_scale
 from dkjax.models.pretrained.onnx_graph import Graph, Step
@@ -38,8 +39,8 @@ def read_onnx(path: Path) -> Checkpoint:
         path: the file.
 
     Returns:
-        The checkpoint, LayerScale folded in. Weights of what comes after the encoder, a linear head aside, are not
-        used. Mean and standard deviation are not known, as the file does not have them.
+        The checkpoint. Weights of what comes after the encoder, a linear head aside, are not used. Mean and standard
+        deviation are not known, as the file does not have them.
 
     Raises:
         DataError: the file is damaged, or holds no plain ViT.
@@ -88,14 +89,12 @@ def _read(graph: Graph) -> Checkpoint:
     if odd := sorted(node.op_type for node in nodes if node.output[0] in graph.unread):
         raise DataError(f"{path} is no plain ViT: {odd[0]} by a vector, where no layer of a ViT has one")
     heads = {number for block in blocks for number in _heads(graph, block[1])}
-    scaled = any("scale" in step.arrays for block in blocks for step in block if step.kind == "linear")
     epsilon = max(float(step.detail or 0) for block in blocks for step in block if step.kind == "norm")
     return Checkpoint(
         path=path,
         format="ONNX",
         arrays=arrays,
         unexpected=tuple(sorted(set(graph.weights) - used)),
-        folded=(LAYER_SCALE,) if scaled else (),
         gelu="tanh" if gelus == {"tanh"} else "exact",
         heads=heads.pop() if len(heads) == 1 else None,
         layer_norm_epsilon=float(f"{epsilon:.6g}"),  # the file has the nearest float32
@@ -143,13 +142,13 @@ def _block_arrays(graph: Graph, layer: int, block: list[Step]) -> Arrays:
             f"{attention_name(layer, projection)}/kernel": kernel,
             f"{attention_name(layer, projection)}/bias": bias,
         }
-    for name, step in (
-        (attention_name(layer, "out"), out),
-        (block_name(layer, "MlpBlock_3/Dense_0"), block[-3]),
-        (block_name(layer, "MlpBlock_3/Dense_1"), block[-1]),
-    ):
-        kernel, bias = _weights(step)
-        arrays |= {f"{name}/kernel": kernel, f"{name}/bias": bias}
+    kernel, bias = _weights(block[-3])
+    hidden = block_name(layer, "MlpBlock_3/Dense_0")
+    arrays |= {f"{hidden}/kernel": kernel, f"{hidden}/bias": bias}
+    for branch, (name, step) in enumerate(zip(last_projections(layer), (out, block[-1]), strict=True)):
+        arrays |= {f"{name}/{leaf}": step.arrays[leaf] for leaf in ("kernel", "bias")}
+        if "scale" in step.arrays:
+            arrays[scale_name(layer, branch)] = step.arrays["scale"]
     return arrays
 
 

@@ -17,6 +17,7 @@ class Report:
         missing: the model's names for which it has nothing.
         unexpected: its names that the model has no place for.
         reset: the model's names that start from zero.
+        drawn: the model's names that start from random numbers.
         resized: what was resized, in words.
         folded: what was taken into other weights, in words.
         notes: what else to know, such as a GELU unlike the model's.
@@ -28,6 +29,7 @@ class Report:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     reset: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
     resized: tuple[str, ...] = ()
     folded: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ class Report:
             ("missing in it", self.missing),
             ("not used", self.unexpected),
             ("starting from zero", self.reset),
+            ("starting from random numbers", self.drawn),
             ("resized", self.resized),
             ("taken into other weights", self.folded),
         ):

@@ -67,7 +67,7 @@ def read_timm(
         - The logits are timm's (test_logits_are_those_of_timm), or it is refused
           (test_every_vit_of_timm_is_right_or_refused).
     """
-    arrays, unexpected, folded = from_torch(path, TIMM, _with_plain_head(state))
+    arrays, unexpected = from_torch(path, TIMM, _with_plain_head(state))
     if any("pre_logits." in name for name in unexpected):
         # The head reads what these computed; without them it means nothing.
         unexpected += tuple(f"{HEAD}.{leaf}" for leaf in ("weight", "bias"))
@@ -92,7 +92,6 @@ def read_timm(
         format="timm safetensors",
         arrays=arrays,
         unexpected=unexpected,
-        folded=folded,
         gelu="tanh" if "tanh" in str(gelu) else "exact",
         heads=heads,
         grid=(image[0] // patch, image[1] // patch) if image and patch else None,

@@ -17,14 +17,13 @@ from dkjax.models.pretrained.checkpoint import (
     EMBEDDING,
     ENCODER_NORM,
     HEAD,
-    LAYER_SCALE,
     POSITIONS,
     PROJECTIONS,
     Arrays,
     attention_name,
     block_name,
+    scale_name,
 )
-from dkjax.models.pretrained.folding import fold_layer_scale
 from dkjax.models.pretrained.report import listed
 
 
@@ -81,7 +80,7 @@ class Leaf:
 
 
 def leaves(names: Names, depth: int) -> Iterator[Leaf]:
-    """List the arrays of a ViT of that depth, LayerScale aside."""
+    """List the arrays of a ViT of that depth."""
     yield Leaf(
         f"{names.embedding}.weight",
         (f"{EMBEDDING}/kernel",),
@@ -105,15 +104,15 @@ def leaves(names: Names, depth: int) -> Iterator[Leaf]:
         yield from _linear(block + names.out, attention_name(layer, "out"))
         for number, name in enumerate(names.mlp):
             yield from _linear(block + name, block_name(layer, f"MlpBlock_3/Dense_{number}"))
+        for branch, name in enumerate(names.scales or ()):
+            yield Leaf(block + name, (scale_name(layer, branch),), 1)
     yield from _norm(names.encoder_norm, ENCODER_NORM)
     if names.head is not None:
         yield from _linear(names.head, HEAD)
 
 
-def from_torch(
-    path: Path, names: Names, state: Mapping[str, np.ndarray]
-) -> tuple[Arrays, tuple[str, ...], tuple[str, ...]]:
-    """Put the arrays of a PyTorch model into the ViT's names, LayerScale folded in.
+def from_torch(path: Path, names: Names, state: Mapping[str, np.ndarray]) -> tuple[Arrays, tuple[str, ...]]:
+    """Put the arrays of a PyTorch model into the ViT's names.
 
     Args:
         path: what to call the file in errors.
@@ -121,8 +120,8 @@ def from_torch(
         state: the arrays by PyTorch's names, which may all have one prefix before those of the family.
 
     Returns:
-        The arrays that are there, with zeros for biases of query, key and value that are not, the names without a
-        place that the ViT does without, and what was folded in.
+        The arrays that are there, with zeros for biases of query, key and value that are not, and the names without a
+        place that the ViT does without.
 
     Raises:
         DataError: there are several ViTs, an array has the wrong number of axes, or parts that this ViT does not have.
@@ -147,13 +146,11 @@ def from_torch(
     for name in [name for name in arrays if re.search(r"Attention_1/(query|key|value)/kernel$", name)]:
         # Attention without these biases is attention with biases of zero.
         arrays.setdefault(name.removesuffix("kernel") + "bias", np.zeros(arrays[name].shape[-1], np.float32))
-    scales = _fold_scales(names, {name: state[full] for name, full in local.items()}, arrays)
-    used |= scales
     rest = [local[name] for name in local if name not in used]
     parts = [name for name in rest if name.startswith(prefixes[0]) and not _unused(name, prefixes[0], names)]
     if parts:
         raise DataError(f"{path} is no plain ViT: it has {listed(parts)}")
-    return arrays, tuple(rest), (LAYER_SCALE,) if scales else ()
+    return arrays, tuple(rest)
 
 
 def to_torch(names: Names, arrays: Arrays, depth: int) -> Arrays:
@@ -179,22 +176,6 @@ def _depth(names: Names, state: Mapping[str, object]) -> int:
     pattern = re.compile(re.escape(names.block).replace(r"\{\}", r"(\d+)"))
     found = [pattern.match(name) for name in state]
     return 1 + max((int(match[1]) for match in found if match), default=-1)
-
-
-def _fold_scales(names: Names, state: Mapping[str, np.ndarray], arrays: Arrays) -> set[str]:
-    """Take every LayerScale into its branch's last projection, in place; return the names that are done with."""
-    done: set[str] = set()
-    if names.scales is None:
-        return done
-    for layer in range(_depth(names, state)):
-        branches = (attention_name(layer, "out"), block_name(layer, "MlpBlock_3/Dense_1"))
-        for scale, branch in zip(names.scales, branches, strict=True):
-            name = names.block.format(layer) + scale
-            kernel, bias = arrays.get(f"{branch}/kernel"), arrays.get(f"{branch}/bias")
-            if name in state and kernel is not None and bias is not None:
-                arrays[f"{branch}/kernel"], arrays[f"{branch}/bias"] = fold_layer_scale(kernel, bias, state[name])
-                done.add(name)
-    return done
 
 
 def _unused(name: str, prefix: str, names: Names) -> bool:

@@ -54,22 +54,43 @@ def test_a_relation_bias_starts_as_none(path):
     drawn = model.init(jax.random.key(0), SQUARE)["Transformer"]
     assert_same(params["Transformer"]["relations"], drawn["relations"])
     new = {name for name in flat(params) if name not in flat(PARAMS)}
-    assert set(report.missing) == new
+    assert set(report.drawn) == new
     assert {name.split("/")[-2] for name in new} == {"relations", "relation_bias"}
     assert not any(flat(params)[name].any() for name in new if "relation_bias" in name)
     assert report.loaded == len(flat(PARAMS)) - 2
 
 
-def test_an_equivariant_reading_starts_from_random_numbers(path):
-    model = small(reading="equivariant")
+@pytest.mark.parametrize("reading", ["sorted", "equivariant"])
+def test_for_another_reading_the_embedding_is_drawn(path, reading):
+    model = small(reading=reading)
     params, report = load_pretrained(path, model, SQUARE)
     assert_same(params["Transformer"], PARAMS["Transformer"])
-    np.testing.assert_array_equal(params["embedding"]["kernel"], PARAMS["embedding"]["kernel"])
-    drawn = params["embedding"]["exchangeable"]
-    assert_same(drawn, model.init(jax.random.key(0), SQUARE)["embedding"]["exchangeable"])
-    assert report.missing == tuple(f"embedding/exchangeable/{name}" for name in drawn)
-    assert report.loaded == len(flat(PARAMS)) - 2
-    assert report.notes == ("embedding/exchangeable starts from random numbers",)
+    fresh = model.init(jax.random.key(0), SQUARE)["embedding"]
+    assert_same(params["embedding"], fresh)
+    assert report.drawn == tuple(f"embedding/{name}" for name in flat(fresh))
+    assert report.loaded == len(flat(PARAMS)) - 4
+    assert report.notes == (
+        f"the checkpoint has reading='values' and the model reading={reading!r}: its patch embedding is of no use",
+    )
+
+
+@pytest.mark.parametrize(("patch_size", "image_shape"), [(4, SQUARE), (2, (8, 8, 3)), (4, (8, 8, 2))])
+def test_a_new_embedding_reads_other_patches(path, patch_size, image_shape):
+    model = small(patch_size=patch_size)
+    params, report = load_pretrained(path, model, image_shape, new_embedding=True)
+    assert_same(params["Transformer"]["encoder_norm"], PARAMS["Transformer"]["encoder_norm"])
+    assert_same(params["embedding"], model.init(jax.random.key(0), image_shape)["embedding"])
+    assert "starting from random numbers: embedding/bias, embedding/kernel" in report.lines()
+    assert report.notes == ()
+
+
+def test_without_layer_scale_it_starts_at_one(path):
+    model = small(layer_scale=True)
+    params, report = load_pretrained(path, model, SQUARE, keep_head=True)
+    images = random_images(SQUARE)
+    np.testing.assert_allclose(model.apply(params, images), MODEL.apply(PARAMS, images), atol=1e-6)
+    assert len(report.missing) == 4
+    assert all("LayerScale" in name for name in report.missing)
 
 
 def test_a_missing_head_is_reported(tmp_path):
@@ -127,8 +148,12 @@ def test_mean_pooling_drops_the_class_token(path):
         ({"width": 36}, SQUARE, r"width=24, and the model here has width=36; set width=24$"),
         ({"heads": 4}, SQUARE, "heads=3, and the model here has heads=4"),
         ({"depth": 3, "mlp_dim": 8}, SQUARE, "depth=2, mlp_dim=40, and the model here has depth=3, mlp_dim=8"),
-        ({"patch_size": 8}, SQUARE, "patch_size=4 and the model has patch_size=8; set patch_size=4"),
-        ({}, (8, 8, 2), "images of 3 channels, and these have 2"),
+        (
+            {"patch_size": 8},
+            SQUARE,
+            "patch_size=4 and the model has patch_size=8; set patch_size=4, .*or new_embedding=true",
+        ),
+        ({}, (8, 8, 2), "images of 3 channels, and these have 2; set new_embedding=true"),
         ({}, (8, 9, 3), "patch_size=4 does not divide width=9"),
     ],
 )

@@ -1,5 +1,6 @@
 """timm's and Hugging Face's safetensors, and what their companions say."""
 
+import dataclasses
 import json
 import re
 
@@ -20,7 +21,7 @@ from made_up import (
 from safetensors.numpy import save_file
 
 from dkjax.errors import ConfigError, DataError
-from dkjax.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, describe, load_pretrained
+from dkjax.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, describe, export_params, load_pretrained
 
 MODEL = small(gelu="exact")
 PARAMS = random_params(MODEL)
@@ -211,6 +212,29 @@ def test_layer_scale_of_timm(tmp_path):
     for name, array in flat(params).items():
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
     assert report.folded == ("LayerScale",)
+    largest = max(np.abs(gamma).max() for gamma in GAMMAS.values())
+    assert report.notes[-1].startswith(
+        f"LayerScale, of at most {largest:.2g}, was taken into other weights: set layer_s"
+    )
+
+
+def test_layer_scale_is_kept_where_the_model_has_it(tmp_path):
+    gammas = {f"blocks.{layer}.ls{branch + 1}.gamma": gamma for (layer, branch), gamma in GAMMAS.items()}
+    save_file(TIMM | gammas, tmp_path / "a.safetensors")
+    model = dataclasses.replace(MODEL, layer_scale=True)
+    assert describe(tmp_path / "a.safetensors").layer_scale
+    kept, report = load_pretrained(tmp_path / "a.safetensors", model, SQUARE, keep_head=True)
+    folded, _ = load(tmp_path / "a.safetensors")
+    assert report.folded == ()
+    for (layer, branch), gamma in GAMMAS.items():
+        scale = kept["Transformer"][f"encoderblock_{layer}"][f"LayerScale_{branch}"]["scale"]
+        np.testing.assert_array_equal(scale, gamma)
+    images = random_images(SQUARE)
+    np.testing.assert_allclose(model.apply(kept, images), MODEL.apply(folded, images), rtol=1e-4, atol=1e-4)
+    for to in ("npz", "safetensors"):
+        export_params(kept, model, SQUARE, tmp_path / "b", to=to)
+        again, _ = load_pretrained(tmp_path / "b", MODEL, SQUARE, keep_head=True)
+        assert_same(again, folded)
 
 
 def test_dinov2_of_hugging_face(tmp_path):
