@@ -197,7 +197,7 @@ def draw_embedding(
 def fit_relations(
     arrays: Arrays, report: Report, model: Model, image_shape: tuple[int, int, int]
 ) -> tuple[Arrays, Report]:
-    """Keep a relation bias where the model has one, or draw it as `model.init` does, always the same: it starts as none.
+    """Keep a relation bias where the model has one, or draw it as `model.init` does: it starts as none.
 
     Only networks of dkjax have one.
     """
