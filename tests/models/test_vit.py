@@ -366,7 +366,7 @@ def test_relation_bias_of_any_reading_does_not_see_the_order_of_values():
 
 def test_relation_bias_in_training():
     """Rematerialised, with patches dropped, and on a batch cut over four devices."""
-    model, params, images = with_relations(n=8, patch_dropout=0.4, dtype="bfloat16")
+    model, params, images = with_relations(n=8, patch_dropout=0.4)
     of_logits = jax.jit(
         lambda params, images, model: jax.grad(
             lambda params: (model.apply(params, images, dropout_key=jax.random.key(1)) ** 2).sum()
@@ -378,9 +378,9 @@ def test_relation_bias_in_training():
         assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(expected["Transformer"][part]))
     found = of_logits(params, images, dataclasses.replace(model, remat=True))
     relations = expected["Transformer"]["relations"], found["Transformer"]["relations"]
-    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=0.1, atol=0.02), *relations)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3), *relations)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
-    exact = dataclasses.replace(model, dtype="float32", patch_dropout=0.0)
+    exact = dataclasses.replace(model, patch_dropout=0.0)
     cut = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
     np.testing.assert_allclose(apply(exact, params, cut), apply(exact, params, images), atol=1e-5)
 
