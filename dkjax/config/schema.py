@@ -285,6 +285,7 @@ class ModelConfig(Section):
     remat: bool = False
     reading: Reading = "values"
     position_embedding: bool = True
+    relation_bias: bool = False
     layer_scale: bool = False
     pretrained: Annotated[Path, Field(strict=False)] | None = None
     pretrained_mean: tuple[float, ...] | None = None

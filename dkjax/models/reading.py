@@ -21,6 +21,12 @@ EXCHANGEABLE_FEATURES = 16
 """Features of every value of a patch in these layers."""
 
 
+RELATION_QUANTILES = 32
+"""Into how many parts, at most, the sorted values of a patch are cut to compare it with others."""
+RELATION_FEATURES = 8
+"""Features of every pair of patches, from which each head of each layer makes its bias."""
+
+
 def patches_of(images: jax.Array, m: int) -> jax.Array:
     """Cut images `[n, H, W, C]` into the values of their patches, `[n N, M M C]`."""
     n, height, width, channels = images.shape
@@ -74,3 +80,35 @@ def exchangeable_layer(matrix: jax.Array, kernel: jax.Array, bias: jax.Array) ->
     own, *others = kernel.astype(matrix.dtype)
     common = [mean.astype(matrix.dtype) @ each for mean, each in zip(means, others, strict=True)]
     return matrix @ own + (common[0] + common[2] + bias.astype(matrix.dtype).reshape(1, 1, 1, -1)) + common[1]
+
+
+def summarise_patches(ordered: jax.Array) -> jax.Array:
+    """Summarise sorted values `[..., P]` of patches for `relations_of`: float32[..., K + 1].
+
+    The first `K` numbers are the means of as many equal parts, the quantiles of the histogram; the last is the standard
+    deviation.
+    """
+    ordered = ordered.astype(jnp.float32)
+    count = ordered.shape[-1]
+    parts = max(k for k in range(1, RELATION_QUANTILES + 1) if count % k == 0)
+    quantiles = ordered.reshape(*ordered.shape[:-1], parts, -1).mean(-1)
+    # The gradient of a root is infinite at 0; no gradient is taken of images here, but of what made them elsewhere.
+    deviation = jnp.sqrt(ordered.var(-1, keepdims=True) + 1e-6)
+    return jnp.concatenate([quantiles, deviation], axis=-1)
+
+
+def relations_of(summaries: jax.Array) -> jax.Array:
+    """Compare every patch with every other one, by what no order of their values changes.
+
+    Args:
+        summaries: float32[n, N, K + 1], of `summarise_patches`.
+
+    Returns:
+        float32[n, 3, N, N]: how much the mean and the standard deviation of the first of two patches are above the
+        second's, and the distance of their histograms (Wasserstein-1: the mean absolute difference of quantiles).
+    """
+    quantiles, deviation = summaries[..., :-1], summaries[..., -1]
+    mean = quantiles.mean(-1)
+    differences = [values[:, :, None] - values[:, None, :] for values in (mean, deviation)]
+    distance = jnp.abs(quantiles[:, :, None] - quantiles[:, None, :]).mean(-1)
+    return jnp.stack([*differences, distance], axis=1)

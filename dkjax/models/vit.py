@@ -26,11 +26,14 @@ from dkjax.errors import ArgumentError, ConfigError
 from dkjax.models.reading import (
     EXCHANGEABLE_FEATURES,
     EXCHANGEABLE_LAYERS,
+    RELATION_FEATURES,
     Reading,
     exchangeable_layer,
     kernel_of_sorted,
     patches_of,
+    relations_of,
     sort_patches,
+    summarise_patches,
 )
 
 Params = dict[str, Any]
@@ -88,6 +91,9 @@ class Model:
             matrices (`dkjax.models.reading`), whose rows are patches and whose columns are places of values.
         position_embedding: whether a learned vector of its place is added to every token; without it, the order of the
             patches makes no difference.
+        relation_bias: whether every head adds to its scores a number for each pair of patches, which a small MLP makes
+            of what the two have in common: their means, standard deviations and histograms, which no order of values
+            changes. It is 0 at first, and 0 to and from the class token.
         layer_scale: whether both branches of a block are multiplied by a learned vector, which starts at one
             (LayerScale, arXiv 2103.17239). What was pretrained with it is to be trained on with it: taken into the
             weights before it, it computes the same, but Adam then moves these by more than they are.
@@ -113,6 +119,7 @@ class Model:
     remat: bool = False
     reading: Reading = "values"
     position_embedding: bool = True
+    relation_bias: bool = False
     layer_scale: bool = False
 
     def __post_init__(self) -> None:
@@ -182,6 +189,9 @@ class Model:
               (test_equivariant_reading_does_not_see_a_common_order).
             - With `position_embedding=False`, the same up to rounding for any order of patches
               (test_without_position_embedding_the_order_of_patches_is_invisible).
+            - `relation_bias` sees no order of values inside patches, and goes with the patches wherever they are
+              (test_relation_bias_sees_neither_order); at `init` it changes nothing
+              (test_relation_bias_starts_as_none).
             - One compilation for all batches of one shape (test_new_batches_do_not_recompile).
         """
         if dropout_key is not None:
@@ -242,24 +252,27 @@ class _VisionTransformer(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         model = self.model
-        tokens = _PatchEmbedding(model, name="embedding")(images)
+        tokens, summaries = _PatchEmbedding(model, name="embedding")(images)
         if model.pool == "token":
             cls = self.param("cls", nn.initializers.zeros, (1, 1, model.width))
             cls = jnp.broadcast_to(cls.astype(tokens.dtype), (tokens.shape[0], 1, model.width))
             tokens = jnp.concatenate([cls, tokens], axis=1)
-        tokens = _Encoder(model, name="Transformer")(tokens, train=train)
+        tokens = _Encoder(model, name="Transformer")(tokens, summaries, train=train)
         # With a class token the encoder returns that token alone, and its mean is itself.
         pooled = tokens.mean(axis=1)
         return nn.Dense(model.num_classes, kernel_init=nn.initializers.zeros, name="head")(pooled)
 
 
 class _PatchEmbedding(nn.Module):
-    """Images [n, H, W, C] to patch tokens [n, N, D]: the convolution of stride M, as one matrix product."""
+    """Images [n, H, W, C] to patch tokens [n, N, D]: the convolution of stride M, as one matrix product.
+
+    For a relation bias, a summary of each patch is returned, too.
+    """
 
     model: Model
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         model, (n, _, _, channels) = self.model, images.shape
         m, dtype = model.patch_size, model.dtype
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (m, m, channels, model.width))
@@ -272,7 +285,11 @@ class _PatchEmbedding(nn.Module):
         if model.reading == "equivariant":
             exchangeable = nn.remat(_Exchangeable) if model.remat else _Exchangeable
             tokens += exchangeable(model.width, name="exchangeable")(patches.reshape(n, -1, m * m * channels))
-        return tokens.reshape(n, -1, model.width)
+        summaries = None
+        if model.relation_bias:
+            ordered = sort_patches(patches) if model.reading == "values" else read
+            summaries = summarise_patches(ordered.reshape(n, -1, m * m * channels))
+        return tokens.reshape(n, -1, model.width), summaries
 
 
 class _Exchangeable(nn.Module):
@@ -300,12 +317,13 @@ class _Encoder(nn.Module):
     model: Model
 
     @nn.compact
-    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, tokens: jax.Array, summaries: jax.Array | None, *, train: bool) -> jax.Array:
         model = self.model
         if model.position_embedding:
             tokens = _PositionEmbedding(name="posembed_input")(tokens)
         if train and model.patch_dropout:
-            tokens = _drop_patches(self.make_rng("dropout"), tokens, model)
+            tokens, summaries = _drop_patches(self.make_rng("dropout"), tokens, summaries, model)
+        relations = None if summaries is None else _Relations(name="relations")(summaries)
         tokens = nn.Dropout(model.dropout, deterministic=not train)(tokens)
         block = nn.remat(_EncoderBlock) if model.remat else _EncoderBlock
         for layer in range(model.depth):
@@ -317,18 +335,47 @@ class _Encoder(nn.Module):
                 # Only the last block's class token is read: its other queries and MLPs need no computing.
                 first_token_only=last and model.pool == "token",
                 name=f"encoderblock_{layer}",
-            )(tokens)
+            )(tokens, relations)
         return nn.LayerNorm(epsilon=model.layer_norm_epsilon, dtype=jnp.float32, name="encoder_norm")(tokens)
 
 
-def _drop_patches(key: jax.Array, tokens: jax.Array, model: Model) -> jax.Array:
-    """Keep a random part of each sample's patches, and the class token where there is one."""
+class _Relations(nn.Module):
+    """Summaries [n, N, K + 1] of patches to features [n, F, N, N] of their pairs."""
+
+    @nn.compact
+    def __call__(self, summaries: jax.Array) -> jax.Array:
+        relations = relations_of(summaries)
+        # Differences are small beside 1, where the GELU is nearly linear: both begin larger than elsewhere.
+        kernel = self.param("kernel", nn.initializers.normal(1.0), (relations.shape[1], RELATION_FEATURES))
+        bias = self.param("bias", nn.initializers.normal(0.5), (RELATION_FEATURES,))
+        return nn.gelu(jnp.einsum("nrqk,rf->nfqk", relations, kernel) + bias.reshape(1, -1, 1, 1))
+
+
+class _RelationBias(nn.Module):
+    """Features [n, F, N, N] of pairs of patches to what each head adds to its scores, [n, heads, L, L]."""
+
+    heads: int
+    class_tokens: int
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", nn.initializers.zeros, (features.shape[1], self.heads))
+        bias = jnp.einsum("nfqk,fh->nhqk", features, kernel)
+        return jnp.pad(bias, ((0, 0), (0, 0), (self.class_tokens, 0), (self.class_tokens, 0)))
+
+
+def _drop_patches(
+    key: jax.Array, tokens: jax.Array, summaries: jax.Array | None, model: Model
+) -> tuple[jax.Array, jax.Array | None]:
+    """Keep a random part of each sample's patches and their summaries, and the class token where there is one."""
     first = int(model.pool == "token")
     n, count = tokens.shape[0], tokens.shape[1] - first
     kept = count - int(count * model.patch_dropout)
-    chosen = first + jax.lax.top_k(jax.random.uniform(key, (n, count)), kept)[1]
-    chosen = jnp.concatenate([jnp.zeros((n, first), chosen.dtype), chosen], axis=1)
-    return jnp.take_along_axis(tokens, chosen[:, :, None], axis=1)
+    patches = jax.lax.top_k(jax.random.uniform(key, (n, count)), kept)[1]
+    if summaries is not None:
+        summaries = jnp.take_along_axis(summaries, patches[:, :, None], axis=1)
+    chosen = jnp.concatenate([jnp.zeros((n, first), patches.dtype), first + patches], axis=1)
+    return jnp.take_along_axis(tokens, chosen[:, :, None], axis=1), summaries
 
 
 class _PositionEmbedding(nn.Module):
@@ -349,7 +396,7 @@ class _EncoderBlock(nn.Module):
     first_token_only: bool
 
     @nn.compact
-    def __call__(self, tokens: jax.Array) -> jax.Array:
+    def __call__(self, tokens: jax.Array, relations: jax.Array | None) -> jax.Array:
         model, train = self.model, self.train
         norm = partial(nn.LayerNorm, epsilon=model.layer_norm_epsilon, dtype=model.dtype)
         # One draw a sample and branch: all tokens of the sample keep the branch, or none does.
@@ -360,7 +407,10 @@ class _EncoderBlock(nn.Module):
             tokens, queries = tokens[:, :1], normed[:, :1]
         else:
             queries = normed
-        branch = _Attention(model.heads, model.dtype, name="MultiHeadDotProductAttention_1")(queries, normed)
+        bias = None
+        if relations is not None and not self.first_token_only:
+            bias = _RelationBias(model.heads, int(model.pool == "token"), name="relation_bias")(relations)
+        branch = _Attention(model.heads, model.dtype, name="MultiHeadDotProductAttention_1")(queries, normed, bias)
         branch = nn.Dropout(model.dropout, deterministic=not train)(branch)
         if model.layer_scale:
             branch = _LayerScale(name="LayerScale_0")(branch)
@@ -383,7 +433,7 @@ class _LayerScale(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Queries [n, Q, D] over tokens [n, L, D] to [n, Q, D]; softmax in float32.
+    """Queries [n, Q, D] over tokens [n, L, D] to [n, Q, D], scores plus bias [n, heads, Q, L]; softmax in float32.
 
     Products with weights are of matrices, and those between tokens have the axes of samples and heads in front: XLA for
     CPU and Eigen compute other layouts at a fraction of the speed; GPUs and TPUs do not mind.
@@ -393,7 +443,7 @@ class _Attention(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, queries: jax.Array, tokens: jax.Array) -> jax.Array:
+    def __call__(self, queries: jax.Array, tokens: jax.Array, bias: jax.Array | None) -> jax.Array:
         n, count, width = queries.shape
         head_dim = width // self.heads
 
@@ -404,7 +454,8 @@ class _Attention(nn.Module):
 
         query, key, value = by_head("query", queries), by_head("key", tokens), by_head("value", tokens)
         scores = jnp.einsum("nhqd,nhkd->nhqk", query, key, preferred_element_type=jnp.float32)
-        weights = jax.nn.softmax(scores * head_dim**-0.5).astype(value.dtype)
+        scores = scores * head_dim**-0.5
+        weights = jax.nn.softmax(scores if bias is None else scores + bias).astype(value.dtype)
         mixed = jnp.einsum("nhqk,nhkd->nhqd", weights, value).transpose(0, 2, 1, 3)
         out = _Projection((self.heads, head_dim), (width,), self.dtype, name="out")(mixed.reshape(-1, width))
         return out.reshape(n, count, width)

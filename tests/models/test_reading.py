@@ -4,10 +4,11 @@ import typing
 
 import jax.numpy as jnp
 import numpy as np
+import scipy.stats
 
 from dkjax import config
 from dkjax.models import reading
-from dkjax.models.reading import exchangeable_layer
+from dkjax.models.reading import exchangeable_layer, relations_of, summarise_patches
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.normal(size=(2, 3, 5, 4)).astype(np.float32)
@@ -48,3 +49,24 @@ def test_bfloat16_keeps_its_dtype():
 
 def test_configurations_know_all_readings():
     assert typing.get_args(config.schema.Reading) == typing.get_args(reading.Reading)
+
+
+def test_relations_are_differences_and_distances_of_histograms():
+    """Of two patches: means, standard deviations, and SciPy's Wasserstein distance where every value is a quantile."""
+    values = np.sort(RNG.normal(size=(2, 5, 32)).astype(np.float32), axis=-1)
+    found = np.asarray(relations_of(summarise_patches(jnp.asarray(values))))
+    assert found.shape == (2, 3, 5, 5)
+    for n, first, second in np.ndindex(2, 5, 5):
+        one, other = values[n, first], values[n, second]
+        expected = one.mean() - other.mean(), one.std() - other.std(), scipy.stats.wasserstein_distance(one, other)
+        np.testing.assert_allclose(found[n, :, first, second], expected, atol=1e-5)
+
+
+def test_quantiles_are_of_equal_parts():
+    """The most parts up to 32 that divide the values; of a prime number of values, their mean alone."""
+    for count, parts in ((768, 32), (588, 28), (48, 24), (16, 16), (37, 1)):
+        values = np.sort(RNG.normal(size=(3, count)).astype(np.float32), axis=-1)
+        summary = np.asarray(summarise_patches(jnp.asarray(values)))
+        assert summary.shape == (3, parts + 1)
+        np.testing.assert_allclose(summary[:, :-1], values.reshape(3, parts, -1).mean(-1), atol=1e-5)
+        np.testing.assert_allclose(summary[:, -1], values.std(-1), atol=1e-4)

@@ -310,6 +310,81 @@ def test_equivariant_reading_rematerialised_is_the_same():
     )
 
 
+def with_relations(n=6, **settings):
+    """As `make`, with a relation bias that is not zero any more."""
+    model, params, images = make(n, relation_bias=True, **settings)
+    drawn = small(relation_bias=True, **settings).init(jax.random.key(0), SHAPE)["Transformer"]
+    transformer = {**params["Transformer"], "relations": drawn["relations"]}
+    rng = np.random.default_rng(4)
+    for name in [name for name, block in drawn.items() if "relation_bias" in block]:
+        kernel = rng.normal(0, 3, drawn[name]["relation_bias"]["kernel"].shape).astype(np.float32)
+        transformer[name] = {**transformer[name], "relation_bias": {"kernel": kernel}}
+    return model, {**params, "Transformer": transformer}, images
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_relation_bias_starts_as_none(pool):
+    model, params, images = make(pool=pool)
+    related = dataclasses.replace(model, relation_bias=True)
+    drawn = small(pool=pool, relation_bias=True).init(jax.random.key(0), SHAPE)["Transformer"]
+    kernels = [name for name, block in drawn.items() if "relation_bias" in block]
+    # The last block reads its class token alone, which has no relations.
+    assert kernels == [f"encoderblock_{layer}" for layer in range(1 if pool == "token" else 2)]
+    for name in kernels:
+        assert drawn[name]["relation_bias"]["kernel"].shape == (8, 2)
+        assert not drawn[name]["relation_bias"]["kernel"].any()
+    zeros = {name: {**params["Transformer"][name], "relation_bias": drawn[name]["relation_bias"]} for name in kernels}
+    transformer = {**params["Transformer"], **zeros, "relations": drawn["relations"]}
+    np.testing.assert_allclose(
+        apply(related, {**params, "Transformer": transformer}, images), apply(model, params, images), atol=1e-6
+    )
+    trained = with_relations(pool=pool)
+    assert np.abs(apply(*trained) - apply(model, params, images)).max() > 1e-2
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_relation_bias_sees_neither_order(pool):
+    """Values in any order inside patches, to the bit; patches in any order where they have no position."""
+    model, params, images = with_relations(reading="sorted", pool=pool, position_embedding=False)
+    del params["Transformer"]["posembed_input"]
+    logits = apply(model, params, images)
+    np.testing.assert_array_equal(apply(model, params, shuffled_inside_patches(images)), logits)
+    image_keys = jax.random.split(jax.random.key(3, impl="threefry2x32"), len(images))
+    scrambled = encrypt(schemes.sorted_blocks(4), image_keys, images)
+    assert (np.asarray(scrambled) != images).mean() > 0.5
+    np.testing.assert_allclose(apply(model, params, scrambled), logits, atol=1e-5)
+
+
+def test_relation_bias_of_any_reading_does_not_see_the_order_of_values():
+    """What the embedding sees of an order is all that there is to see: the bias is the same."""
+    model, params, images = with_relations()
+    params = {**params, "embedding": jax.tree.map(np.zeros_like, params["embedding"])}
+    logits = apply(model, params, images)
+    np.testing.assert_array_equal(apply(model, params, shuffled_inside_patches(images)), logits)
+    assert np.abs(apply(model, params, 2 * images) - logits).max() > 1e-5
+
+
+def test_relation_bias_in_training():
+    """Rematerialised, with patches dropped, and on a batch cut over four devices."""
+    model, params, images = with_relations(n=8, patch_dropout=0.4)
+    of_logits = jax.jit(
+        lambda params, images, model: jax.grad(
+            lambda params: (model.apply(params, images, dropout_key=jax.random.key(1)) ** 2).sum()
+        )(params),
+        static_argnums=2,
+    )
+    expected = of_logits(params, images, model)
+    for part in ("relations", "encoderblock_0"):
+        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(expected["Transformer"][part]))
+    found = of_logits(params, images, dataclasses.replace(model, remat=True))
+    relations = expected["Transformer"]["relations"], found["Transformer"]["relations"]
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3), *relations)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    exact = dataclasses.replace(model, patch_dropout=0.0)
+    cut = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
+    np.testing.assert_allclose(apply(exact, params, cut), apply(exact, params, images), atol=1e-5)
+
+
 def test_exact_and_tanh_gelu_differ_slightly():
     model, params, images = make()
     exact = apply(dataclasses.replace(model, gelu="exact"), params, images)

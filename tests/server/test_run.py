@@ -289,8 +289,13 @@ def test_pixel_by_pixel_encryption_needs_a_patch_size(tmp_path: Path) -> None:
 
 
 def test_an_equivariant_reading(data: tuple[Path, Path], tmp_path: Path) -> None:
-    """It is kept with the trained model, and refused where blocks have orders of their own."""
-    tree = {"model": {**MODEL, "reading": "equivariant"}, "train": TRAIN | {"epochs": 1}, "data": {"test_images": 20}}
+    """It is kept with the trained model, as a relation bias is, and refused where blocks have orders of their own."""
+    related = {"depth": 2, "relation_bias": True}
+    tree = {
+        "model": {**MODEL, "reading": "equivariant", **related},
+        "train": TRAIN | {"epochs": 1},
+        "data": {"test_images": 20},
+    }
     equivariant = parse_as(ServerConfig, tree)
     own = encrypted(tmp_path / "own.dkds", pixel_order="block")
     with pytest.raises(
@@ -299,7 +304,9 @@ def test_an_equivariant_reading(data: tuple[Path, Path], tmp_path: Path) -> None
         train_on_data_sets(equivariant, [*data, own], tmp_path / "run")
     assert not (tmp_path / "run").exists()
     results = train_on_data_sets(equivariant, data, tmp_path / "run", tests=("digits",))
-    assert load_trained(tmp_path / "run").model.reading == "equivariant"
+    trained = load_trained(tmp_path / "run")
+    assert (trained.model.reading, trained.model.relation_bias) == ("equivariant", True)
+    assert trained.params["Transformer"]["encoderblock_0"]["relation_bias"]["kernel"].any()
     (measured,) = evaluate_workdir(tmp_path / "run")["test_sets"]
     assert measured["accuracy"] == results["test_accuracy"]["digits"]
 

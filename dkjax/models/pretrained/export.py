@@ -84,6 +84,11 @@ def export_params(
             f"reading={model.reading!r} has no counterpart in other libraries, whose networks read values "
             'by their places: export to "stablehlo", which holds the whole computation'
         )
+    if model.relation_bias and to != "stablehlo":
+        raise ConfigError(
+            "relation_bias=true has no counterpart in other libraries, whose attention has no such bias: export "
+            'to "stablehlo", which holds the whole computation'
+        )
     arrays = _flat(params, model, image_shape)
     if to == "hf":
         _write_folder(path, arrays, hugging_face_configs(model, image_shape, class_names), model.depth)

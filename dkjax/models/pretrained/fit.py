@@ -194,6 +194,26 @@ def draw_embedding(
     return kept | layers, dataclasses.replace(report, drawn=tuple(layers))
 
 
+def fit_relations(
+    arrays: Arrays, report: Report, model: Model, image_shape: tuple[int, int, int]
+) -> tuple[Arrays, Report]:
+    """Keep a relation bias where the model has one, or draw it as `model.init` does: it starts as none.
+
+    Only networks of dkjax have one.
+    """
+    own = [name for name in arrays if "/relation" in name]
+    if not model.relation_bias:
+        for name in own:
+            report = report.adding(unexpected=name)
+        return {name: array for name, array in arrays.items() if name not in own}, report
+    if own:
+        return arrays, report
+    drawn = jax.tree.leaves_with_path(model.init(jax.random.key(0), image_shape))
+    names = {"/".join(part.key for part in where): np.asarray(leaf) for where, leaf in drawn}
+    new = {name: leaf for name, leaf in names.items() if "/relation" in name}
+    return arrays | new, dataclasses.replace(report, drawn=(*report.drawn, *new))
+
+
 def _grid_of(
     path: str, length: int, grid: tuple[int, int] | None, to_grid: tuple[int, int], class_token: bool
 ) -> tuple[tuple[int, int], int]:

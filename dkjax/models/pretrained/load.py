@@ -17,6 +17,7 @@ from dkjax.models.pretrained.fit import (
     fit_embedding,
     fit_layer_scale,
     fit_positions,
+    fit_relations,
     fit_sorted_embedding,
     reset_head,
 )
@@ -180,6 +181,7 @@ def fit_checkpoint(
     )
     if not keep_head:
         arrays, report = reset_head(arrays, report, model)
+    arrays, report = fit_relations(arrays, report, model, image_shape)
     if missing := sorted(set(expected) - set(arrays)):
         unused = f"; without a place in it are {listed(report.unexpected)}" if report.unexpected else ""
         raise DataError(f"{path} is no whole ViT: {listed(missing)} missing{unused}")

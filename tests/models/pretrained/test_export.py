@@ -131,7 +131,7 @@ def test_folder_for_transformers(tmp_path):
     ],
 )
 def test_stablehlo_gives_the_same_logits(tmp_path, dtype, reading, pool):
-    model = small(pool=pool, dtype=dtype, reading=reading)
+    model = small(pool=pool, dtype=dtype, reading=reading, relation_bias=reading != "values")
     params = random_params(model, IMAGE)
     path = export_params(params, model, IMAGE, tmp_path / "a.stablehlo", to="stablehlo")
     exported = jax.export.deserialize(bytearray(path.read_bytes()))
@@ -189,6 +189,7 @@ def test_files_appear_whole_or_not_at_all(tmp_path, to, monkeypatch):
         ({"reading": "sorted"}, {"to": "safetensors"}, "reading='sorted' has no counterpart"),
         ({"reading": "sorted"}, {"to": "hf"}, "reading='sorted' has no counterpart"),
         ({"reading": "equivariant"}, {"to": "hf"}, "reading='equivariant' has no counterpart"),
+        ({"relation_bias": True}, {"to": "npz"}, "relation_bias=true has no counterpart in other libraries"),
         ({}, {"to": "onnx"}, "to='onnx' is not one of npz, safetensors, hf, stablehlo"),
         ({}, {"to": "hf", "class_names": ["a"]}, "1 class names for num_classes=5"),
     ],

@@ -48,6 +48,18 @@ def test_head_is_kept_on_request_only(path):
         load_pretrained(path, small(num_classes=7), SQUARE, keep_head=True)
 
 
+def test_a_relation_bias_starts_as_none(path):
+    model = small(relation_bias=True)
+    params, report = load_pretrained(path, model, SQUARE)
+    drawn = model.init(jax.random.key(0), SQUARE)["Transformer"]
+    assert_same(params["Transformer"]["relations"], drawn["relations"])
+    new = {name for name in flat(params) if name not in flat(PARAMS)}
+    assert set(report.drawn) == new
+    assert {name.split("/")[-2] for name in new} == {"relations", "relation_bias"}
+    assert not any(flat(params)[name].any() for name in new if "relation_bias" in name)
+    assert report.loaded == len(flat(PARAMS)) - 2
+
+
 @pytest.mark.parametrize("reading", ["sorted", "equivariant"])
 def test_for_another_reading_the_embedding_is_drawn(path, reading):
     model = small(reading=reading)
