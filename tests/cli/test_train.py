@@ -240,7 +240,7 @@ def test_a_stopped_training_can_be_given_again(number: int, folder: Path, ran: d
     assert last, err
     assert "Traceback" not in err
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left == {".lock", "checkpoints", "config.json", "metrics.jsonl"}
+    assert left == {".lock", "checkpoints", "config.json", "ledger.jsonl", "metrics.jsonl"}
     assert last[1] in {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
     # Another number of epochs is refused; that the same goes on is tested in test_train_survives.py.
     refused = run_in(folder, *TRAIN, "--workdir", str(tmp_path / "run"))
