@@ -36,7 +36,7 @@ def attack(
     public: Annotated[
         str | None,
         typer.Option(
-            help="Other images, which the adversary has: a source, as data.source has it. The learned inverter needs them.",
+            help="Other images, which the adversary has: a source like data.source. The learned inverter needs them.",
             metavar="SOURCE",
         ),
     ] = None,
