@@ -58,11 +58,11 @@ def _print(report: "Report", seconds: float) -> None:
         show(f"... and {len(report.problems) - _SHOWN:,} more problems; --json lists them all")
     if report.manifest is not None and report.whole:
         size = sum(entry.bytes for entry in report.manifest.shards)
-        packed = ", packed to be handed over: dkjax convert --to dkds unpacks it" if is_packed(report.path) else ""
+        unpacks = ", packed to be handed over: dkjax convert --to dkds unpacks it" if is_packed(report.path) else ""
         shards = plural(len(report.manifest.shards), "shard")
         show(
             f"{report.path} is whole: {report.manifest.records:,} images in {shards}, "
-            f"{size / 1e6:,.1f} MB, {size / 1e9 / seconds:.1f} GB/s{packed}"
+            f"{size / 1e6:,.1f} MB{' once unpacked' if unpacks else ''}, {size / 1e9 / seconds:.1f} GB/s{unpacks}"
         )
         if (missing := report.manifest.scheme.missing) is not None:
             show(missing)

@@ -104,9 +104,9 @@ def _rebuilt(scheme: Scheme, shape: BlockShape) -> list[str]:
         for step in scheme.transforms
     ):
         return [
-            "without an order of values that all blocks share, dkjax attack without a key came to SSIM .05 on twenty "
-            "photographs of 224 px, blocks of 16, nothing at its place; small blocks still give thumbnails away, and "
-            "values that stay at their place were not tried"
+            "without an order of values that all blocks share, dkjax attack without a key came to SSIM .31 (values "
+            "sorted, as anybody can; the mean image has .36) on twenty photographs of 224 px, blocks of 16, nothing at "
+            "its place; small blocks still give thumbnails away, and values that stay at their place were not tried"
         ]
     # All blocks share one order of values, which neighbouring pixels betray; then borders put the blocks together.
     if not {type(step) for step in scheme.transforms} <= {
