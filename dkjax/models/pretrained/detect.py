@@ -94,7 +94,10 @@ def _weights_in(folder: Path) -> Path:
         return path
     if (folder / "model.safetensors.index.json").is_file():
         raise DataError(f"the weights in {folder} are in several files; save them as one model.safetensors")
-    raise DataError(f"there is no model.safetensors in {folder}")
+    raise DataError(
+        f"there is no model.safetensors in {folder}, and no model that dkjax trained: such is the folder of dkjax "
+        "train, or of a simulation its arms/NAME/run-N"
+    )
 
 
 def _read_safetensors(path: Path, architecture: str | None) -> Checkpoint:
