@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from dkjax.config import ModelConfig
 from dkjax.errors import ConfigError
 from dkjax.models.pretrained import load_pretrained
-from dkjax.models.pretrained.checkpoint import Checkpoint
+from dkjax.models.pretrained.checkpoint import Checkpoint, by_name
 from dkjax.models.pretrained.google import flat_arrays
 from dkjax.models.pretrained.load import fit_checkpoint
 from dkjax.models.vit import Model, Params
@@ -63,12 +62,11 @@ def as_checkpoint(folder: Path, trained: Trained) -> Checkpoint:
     Returns:
         Its arrays by the ViT's names, and all that fixes how they are used.
     """
-    leaves = jax.tree.leaves_with_path(trained.params)
     model, (height, width, _) = trained.model, trained.image_shape
     return Checkpoint(
         path=folder,
         format="dkjax",
-        arrays=flat_arrays({"/".join(part.key for part in where): np.asarray(leaf) for where, leaf in leaves}),
+        arrays=flat_arrays({name: np.asarray(leaf) for name, leaf in by_name(trained.params).items()}),
         gelu=model.gelu,
         heads=model.heads,
         layer_norm_epsilon=model.layer_norm_epsilon,

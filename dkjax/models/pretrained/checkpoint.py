@@ -5,8 +5,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from dkjax.errors import ConfigError, DataError
@@ -22,6 +23,11 @@ POSITIONS = "Transformer/posembed_input/pos_embedding"
 ENCODER_NORM = "Transformer/encoder_norm"
 HEAD = "head"
 PROJECTIONS = ("query", "key", "value")
+
+
+def by_name(params: Any) -> dict[str, Any]:
+    """Return the leaves of a tree of parameters, or of their shapes, by their names joined with "/"."""
+    return {"/".join(str(part.key) for part in where): leaf for where, leaf in jax.tree.leaves_with_path(params)}
 
 
 def block_name(layer: int, part: str) -> str:

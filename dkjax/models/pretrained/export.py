@@ -17,7 +17,7 @@ from jaxlib.mlir.dialects import stablehlo
 
 from dkjax.errors import ArgumentError, ConfigError, DataError
 from dkjax.formats.safetensors import write_safetensors
-from dkjax.models.pretrained.checkpoint import POSITIONS, Arrays
+from dkjax.models.pretrained.checkpoint import POSITIONS, Arrays, by_name
 from dkjax.models.pretrained.folding import fold_layer_scales
 from dkjax.models.pretrained.google import flat_arrays
 from dkjax.models.pretrained.hugging_face import hugging_face_configs, hugging_face_state
@@ -138,8 +138,8 @@ def how_to_load(path: Path | str, model: Model, image_shape: tuple[int, int, int
 def _flat(params: Params, model: Model, image_shape: tuple[int, int, int]) -> Arrays:
     """The parameters by their names, in the order of the model's, once they are known to be the model's."""
     expected = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
-    shapes = {_name(where): leaf.shape for where, leaf in jax.tree.leaves_with_path(expected)}
-    arrays = {_name(where): np.asarray(leaf, np.float32) for where, leaf in jax.tree.leaves_with_path(params)}
+    shapes = {name: leaf.shape for name, leaf in by_name(expected).items()}
+    arrays = {name: np.asarray(leaf, np.float32) for name, leaf in by_name(params).items()}
     for name in sorted(shapes.keys() | arrays.keys()):
         ours, theirs = shapes.get(name), arrays[name].shape if name in arrays else None
         if ours != theirs:
@@ -149,10 +149,6 @@ def _flat(params: Params, model: Model, image_shape: tuple[int, int, int]) -> Ar
         arrays[POSITIONS] = np.zeros((1, tokens, model.width), np.float32)
         shapes |= {POSITIONS: arrays[POSITIONS].shape}
     return fold_layer_scales({name: arrays[name] for name in shapes})
-
-
-def _name(where: tuple[Any, ...]) -> str:
-    return "/".join(str(part.key) for part in where)
 
 
 def _write_folder(folder: Path, arrays: Arrays, configs: dict[str, dict[str, Any]], depth: int) -> None:

@@ -17,6 +17,7 @@ from dkjax.models.pretrained.checkpoint import (
     POSITIONS,
     Arrays,
     Description,
+    by_name,
     depth_of,
     scale_name,
 )
@@ -189,8 +190,7 @@ def draw_embedding(
 ) -> tuple[Arrays, Report]:
     """Draw the patch embedding anew, as `model.init` does, always the same."""
     kept = {name: array for name, array in arrays.items() if not name.startswith(f"{EMBEDDING}/")}
-    drawn = jax.tree.leaves_with_path(model.init(jax.random.key(0), image_shape)[EMBEDDING])
-    layers = {"/".join((EMBEDDING, *(part.key for part in where))): np.asarray(leaf) for where, leaf in drawn}
+    layers = _drawn(model, image_shape, f"{EMBEDDING}/")
     return kept | layers, dataclasses.replace(report, drawn=tuple(layers))
 
 
@@ -208,10 +208,14 @@ def fit_relations(
         return {name: array for name, array in arrays.items() if name not in own}, report
     if own:
         return arrays, report
-    drawn = jax.tree.leaves_with_path(model.init(jax.random.key(0), image_shape))
-    names = {"/".join(part.key for part in where): np.asarray(leaf) for where, leaf in drawn}
-    new = {name: leaf for name, leaf in names.items() if "/relation" in name}
+    new = _drawn(model, image_shape, "/relation")
     return arrays | new, dataclasses.replace(report, drawn=(*report.drawn, *new))
+
+
+def _drawn(model: Model, image_shape: tuple[int, int, int], part: str) -> Arrays:
+    """Draw those arrays whose names contain `part`."""
+    drawn = by_name(model.init(jax.random.key(0), image_shape))
+    return {name: np.asarray(leaf) for name, leaf in drawn.items() if part in name}
 
 
 def _grid_of(

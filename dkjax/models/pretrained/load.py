@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dkjax.errors import DataError
-from dkjax.models.pretrained.checkpoint import Arrays, Checkpoint, Description, description_of
+from dkjax.models.pretrained.checkpoint import Arrays, Checkpoint, Description, by_name, description_of
 from dkjax.models.pretrained.detect import read_checkpoint
 from dkjax.models.pretrained.fit import (
     check_settings,
@@ -226,7 +226,7 @@ def _notes(checkpoint: Checkpoint, described: Description, model: Model) -> tupl
 def _expected(model: Model, image_shape: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
     """The model's names and shapes."""
     shapes = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
-    return {"/".join(part.key for part in where): leaf.shape for where, leaf in jax.tree.leaves_with_path(shapes)}
+    return {name: leaf.shape for name, leaf in by_name(shapes).items()}
 
 
 def _in_shape(path: Path, arrays: Arrays, expected: dict[str, tuple[int, ...]], heads: int) -> Params:
