@@ -110,8 +110,13 @@ def neighbours_right(layout: np.ndarray, block_order: np.ndarray) -> float:
     return float(max(shares))
 
 
-def block_means(images: np.ndarray, side: int) -> np.ndarray:
-    """The mean of every block, uint8[n, H / M, W / M, 1]."""
-    rows, columns = images.shape[1] // side, images.shape[2] // side
-    means = to_blocks(images, side).mean(axis=2).reshape(len(images), rows, columns, 1)
-    return np.rint(means).astype(np.uint8)
+OF_THUMBNAILS = ("ssim_of_block_means", "ssim_of_block_colours")
+"""Scores of a picture of one value, or one colour, a block: no number about the picture itself."""
+
+
+def block_means(images: np.ndarray, side: int, *, colours: bool = False) -> np.ndarray:
+    """The mean of every block, uint8[n, H / M, W / M, 1], or of each of its channels, uint8[n, H / M, W / M, C]."""
+    n, height, width, channels = images.shape
+    blocks = to_blocks(images, side)
+    means = blocks.reshape(*blocks.shape[:2], -1, channels if colours else 1).mean(axis=2)
+    return np.rint(means).reshape(n, height // side, width // side, -1).astype(np.uint8)

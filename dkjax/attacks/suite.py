@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dkjax.attacks.cases import Case
-from dkjax.attacks.judging import NotApplicableError, Step
+from dkjax.attacks.judging import OF_THUMBNAILS, NotApplicableError, Step
 from dkjax.attacks.ssim import WINDOW, best_symmetry
 from dkjax.attacks.statistics import Score
 from dkjax.attacks.symmetry import turned
@@ -187,6 +187,6 @@ def strongest(results: dict[str, Any], metric: str) -> tuple[str, str, float] | 
         for setting, of_setting in results["settings"].items()
         for attack, of_attack in of_setting["attacks"].items()
         for name, score in of_attack["scores"].items()
-        if name.startswith(metric) and name != "ssim_of_block_means"
+        if name.startswith(metric) and name not in OF_THUMBNAILS
     ]
     return max(reached, key=lambda found: found[2], default=None)

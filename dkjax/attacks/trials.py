@@ -130,14 +130,16 @@ def try_thumbnail(case: Case) -> Steps:
     rows, columns = plain.shape[1] // side, plain.shape[2] // side
     if rows != columns or rows < WINDOW:
         raise NotApplicableError(f"{rows} x {columns} blocks: a square of at least {WINDOW} x {WINDOW} is needed")
-    true = block_means(plain, side)
-    noise, tally, pictures = permuted_values(true), Tally(), []
-    for number, mean in enumerate(true):
-        found = Thumbnail().run(case.sent.images[number : number + 1], Knowledge(side)).images
-        reached, blind = (
-            float(best_turned(mean[None], made)[0]) for made in (block_means(found, side), noise[number][None])
-        )
-        tally.add("ssim_of_block_means", reached, blind)
+    apart = plain.shape[3] > 1 and case.scheme.mixes != "channels"
+    judged = {"ssim_of_block_means": False} | ({"ssim_of_block_colours": True} if apart else {})
+    true = {metric: block_means(plain, side, colours=colours) for metric, colours in judged.items()}
+    noise = {metric: permuted_values(means) for metric, means in true.items()}
+    tally, pictures = Tally(), []
+    for number, sent in enumerate(case.sent.images):
+        found = Thumbnail().run(sent[None], Knowledge(side, scheme=case.scheme)).images
+        for metric, colours in judged.items():
+            made = block_means(found, side, colours=colours), noise[metric][number][None]
+            tally.add(metric, *(float(best_turned(true[metric][number][None], one)[0]) for one in made))
         pictures.append(found[0])
         yield Step(tally.scores(), np.stack(pictures[:PICTURES]), symmetric=True)
 

@@ -13,6 +13,7 @@ from dkjax.cipher import kernels, permutations
 from dkjax.cipher.blocks import block_shape, from_blocks, to_blocks
 from dkjax.cipher.fence import apart_on_cpu
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation, Transform
+from dkjax.cipher.transforms.transform import Mixes
 from dkjax.errors import ArgumentError
 
 Parameters = tuple[Any, ...]
@@ -55,6 +56,12 @@ class Scheme:
     def common_order(self) -> bool:
         """Whether the values of all blocks of an image are in one order: no transform says that each has its own."""
         return all(getattr(transform, "common_order", True) for transform in self.transforms)
+
+    @property
+    def mixes(self) -> Mixes:
+        """What of a block is taken apart: the values of pixels, of channels, which is more, or nothing."""
+        parts = {getattr(transform, "mixes", "") for transform in self.transforms}
+        return "channels" if "channels" in parts else "pixels" if "pixels" in parts else ""
 
     def check(self, image_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> None:
         """Raise `ArgumentError` if images of this shape `(H, W, C)`, and dtype if given, cannot be encrypted."""

@@ -263,7 +263,7 @@ class AugmentConfig(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
-Reading = Literal["values", "sorted", "equivariant"]
+Reading = Literal["values", "sorted", "sorted_channels", "sorted_pixels", "equivariant"]
 """How a model reads the values of its patches: `dkjax.models.reading.Reading`."""
 
 

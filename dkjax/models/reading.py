@@ -1,8 +1,9 @@
 """How a model reads the values of its patches: by their places, sorted, or by what a common order of them leaves.
 
-An encryption that permutes the values of every block leaves their sorted order. One that permutes those of all blocks
-of an image alike leaves more: which places of different blocks belong together. Both readings keep what the permutation
-leaves and do not see the permutation itself.
+An encryption that permutes the values of every block leaves their sorted order; one that moves them inside their
+channel, or pixels as a whole, the sorted order of each channel or of the pixels. One that permutes the values of all
+blocks of an image alike leaves more: which places of different blocks belong together. Each reading keeps what its
+encryption leaves and does not see the permutation itself.
 
 Source: Hartford et al., "Deep Models of Interactions Across Sets" (arXiv 1803.02879), for exchangeable matrices.
 """
@@ -11,9 +12,22 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-Reading = Literal["values", "sorted", "equivariant"]
-"""By their places; sorted; sorted, with what an order common to all patches of an image leaves beside."""
+from dkjax.cipher.scheme import Scheme
+from dkjax.cipher.transforms.sorted_values import luminance
+
+Reading = Literal["values", "sorted", "sorted_channels", "sorted_pixels", "equivariant"]
+"""By their places; sorted, all values, those of each channel, or pixels by their luminance; all sorted, with what an
+order common to all patches of an image leaves beside."""
+
+SORTED: tuple[Reading, ...] = ("sorted", "sorted_channels", "sorted_pixels")
+"""The readings that see no order inside patches, and nothing beside their values."""
+
+APART: tuple[Reading, ...] = ("sorted_channels", "sorted_pixels")
+"""The readings in which every place of a patch holds values of one channel."""
+_KEEPS = '{}: set reading = "sorted", or encrypt with sorted_blocks and order_by = "{}"'
+_SIGN = np.uint32(1 << 31)
 
 EXCHANGEABLE_LAYERS = 2
 """Layers of the equivariant reading. With one, no patch would see how its values go with functions of others."""
@@ -27,6 +41,22 @@ RELATION_FEATURES = 8
 """Features of every pair of patches, from which each head of each layer makes its bias."""
 
 
+def unsuited(reading: Reading, scheme: Scheme) -> str | None:
+    """Say why a reading would not find under a scheme what it looks for, and what to do; None if it would.
+
+    The same images would be read in another way where they are plain, so what was learned of one were of no use for
+    the other.
+    """
+    if reading == "equivariant" and not scheme.common_order:
+        needs = "an equivariant reading needs one order of values for all blocks of an image"
+        return f'{needs}, and {scheme.name} gives each block its own: set reading = "sorted"'
+    if reading == "sorted_channels" and scheme.mixes == "channels":
+        return f"{scheme.name} mixes {_KEEPS.format('the channels of a block', 'channel')}"
+    if reading == "sorted_pixels" and scheme.mixes:
+        return f"{scheme.name} takes apart {_KEEPS.format('the values of a pixel', 'luminance')}"
+    return None
+
+
 def patches_of(images: jax.Array, m: int) -> jax.Array:
     """Cut images `[n, H, W, C]` into the values of their patches, `[n N, M M C]`."""
     n, height, width, channels = images.shape
@@ -34,31 +64,76 @@ def patches_of(images: jax.Array, m: int) -> jax.Array:
     return grid.reshape(-1, m * m * channels)
 
 
-def sort_patches(patches: jax.Array) -> jax.Array:
+def sort_patches(patches: jax.Array, channels: int = 1, reading: Reading = "sorted") -> jax.Array:
     """Sort the values of each patch, `[p, M M C]`.
 
-    Sorted are unsigned numbers that have the order of the floats: with the sign bit turned, or all bits of a negative
-    one. XLA for CPU sorts these 4 times faster than floats. Where all are sorted already, as under
-    `sorted_blocks`, nothing is sorted again.
+    Where all are sorted already, as under `sorted_blocks`, nothing is sorted again.
+
+    Args:
+        patches: floating; the channels of a pixel follow one another.
+        channels: `C`.
+        reading: "sorted_channels" sorts the values of each channel among its places, and "sorted_pixels" moves pixels
+            as a whole, by their luminance and among equals by the channels in turn; any other one sorts all values.
+
+    Returns:
+        The same shape and dtype.
     """
-    sign = jnp.uint32(1 << 31)
-    bits = jax.lax.bitcast_convert_type(patches.astype(jnp.float32), jnp.uint32)
-    ranks = jnp.where(bits >= sign, ~bits, bits | sign)
-    in_order = jnp.all(ranks[:, 1:] >= ranks[:, :-1])
-    ranked = jax.lax.cond(in_order, lambda ranks: ranks, lambda ranks: jnp.sort(ranks, axis=1), ranks)
-    bits = jnp.where(ranked >= sign, ranked ^ sign, ~ranked)
-    return jax.lax.bitcast_convert_type(bits, jnp.float32).astype(patches.dtype)
+    if reading == "sorted_pixels":
+        pixels = _bits_in_order(patches).reshape(len(patches), -1, channels)
+        light = _bits_in_order(luminance(patches.reshape(pixels.shape).astype(jnp.float32)))
+        ranks = light, *(pixels[:, :, channel] for channel in range(channels))
+        _, *ranked = _sort_unless_sorted(ranks)
+        return _floats_of(jnp.stack(ranked, axis=2), patches.dtype).reshape(patches.shape)
+    if reading == "sorted_channels" and channels > 1:
+        rows = patches.reshape(len(patches), -1, channels).swapaxes(1, 2)
+        ordered = sort_patches(rows.reshape(-1, rows.shape[2])).reshape(rows.shape)
+        return ordered.swapaxes(1, 2).reshape(patches.shape)
+    return _floats_of(_sort_unless_sorted((_bits_in_order(patches),))[0], patches.dtype)
 
 
-def kernel_of_sorted(kernel: jax.Array) -> jax.Array:
+def _bits_in_order(values: jax.Array) -> jax.Array:
+    """Return unsigned numbers in the order of the floats, uint32.
+
+    They have the sign bit turned, or all bits of a negative one. XLA for CPU sorts these 4 times faster than floats.
+    """
+    bits = jax.lax.bitcast_convert_type(values.astype(jnp.float32), jnp.uint32)
+    return jnp.where(bits >= _SIGN, ~bits, bits | _SIGN)
+
+
+def _floats_of(ranks: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    bits = jnp.where(ranks >= _SIGN, ranks ^ _SIGN, ~ranks)
+    return jax.lax.bitcast_convert_type(bits, jnp.float32).astype(dtype)
+
+
+def _sort_unless_sorted(ranks: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    """Sort the rows of uint32[p, S] by the first array, among equals by the next, and so on."""
+    in_order = jnp.bool(True)
+    for each in reversed(ranks):
+        behind, before = each[:, 1:], each[:, :-1]
+        in_order = (behind > before) | ((behind == before) & in_order)
+    return jax.lax.cond(
+        in_order.all(),
+        lambda ranks: ranks,
+        lambda ranks: tuple(jax.lax.sort(ranks, dimension=1, num_keys=len(ranks))),
+        ranks,
+    )
+
+
+def kernel_of_sorted(kernel: jax.Array, channels: int = 1, reading: Reading = "sorted") -> jax.Array:
     """Turn a kernel `[P, D]` of the cosine transform of sorted values into one of the values.
 
     Sorted values rise together: as they are, they differ by little but their mean, and a kernel learns slowly from
     them. The coefficients of their cosine transform (type II, orthonormal), the faster ones enlarged, hold the same and
     are far less alike. The transform is folded into the kernel, where it costs next to nothing.
+
+    Args:
+        kernel: float32; what it means of coefficient `k` of channel `c` is at `k C + c`.
+        channels: `C`.
+        reading: where channels or pixels are sorted, every channel is transformed by itself.
     """
-    enlarged = jnp.sqrt(1 + jnp.arange(len(kernel), dtype=jnp.float32))[:, None] * kernel
-    return jax.scipy.fft.idct(enlarged, axis=0, norm="ortho")
+    apart = kernel.reshape(-1, channels * kernel.shape[1]) if reading in APART else kernel
+    enlarged = jnp.sqrt(1 + jnp.arange(len(apart), dtype=jnp.float32))[:, None] * apart
+    return jax.scipy.fft.idct(enlarged, axis=0, norm="ortho").reshape(kernel.shape)
 
 
 def exchangeable_layer(matrix: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:

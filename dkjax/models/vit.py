@@ -27,6 +27,7 @@ from dkjax.models.reading import (
     EXCHANGEABLE_FEATURES,
     EXCHANGEABLE_LAYERS,
     RELATION_FEATURES,
+    SORTED,
     Reading,
     exchangeable_layer,
     kernel_of_sorted,
@@ -206,11 +207,12 @@ class Model:
 
     def read(self, images: jax.Array) -> jax.Array:
         """Return images `[n, H, W, C]` as `apply` reads them, which reads these alike: values sorted or as they are."""
-        if self.reading != "sorted":
+        if self.reading not in SORTED:
             return images
         n, height, width, channels = images.shape
         m = self.patch_size
-        grid = sort_patches(patches_of(images, m)).reshape(n, height // m, width // m, m, m, channels)
+        ordered = sort_patches(patches_of(images, m), channels, self.reading)
+        grid = ordered.reshape(n, height // m, width // m, m, m, channels)
         return grid.transpose(0, 1, 3, 2, 4, 5).reshape(images.shape)
 
 
@@ -280,14 +282,15 @@ class _PatchEmbedding(nn.Module):
         kernel = kernel.reshape(m * m * channels, model.width)
         read = patches = patches_of(images.astype(dtype), m)
         if model.reading != "values":
-            read, kernel = sort_patches(patches), kernel_of_sorted(kernel)
+            read = sort_patches(patches, channels, model.reading)
+            kernel = kernel_of_sorted(kernel, channels, model.reading)
         tokens = read @ kernel.astype(dtype) + bias.astype(dtype).reshape(1, model.width)
         if model.reading == "equivariant":
             exchangeable = nn.remat(_Exchangeable) if model.remat else _Exchangeable
             tokens += exchangeable(model.width, name="exchangeable")(patches.reshape(n, -1, m * m * channels))
         summaries = None
         if model.relation_bias:
-            ordered = sort_patches(patches) if model.reading == "values" else read
+            ordered = read if model.reading in ("sorted", "equivariant") else sort_patches(patches)
             summaries = summarise_patches(ordered.reshape(n, -1, m * m * channels))
         return tokens.reshape(n, -1, model.width), summaries
 

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from dkjax.attacks.judging import OF_THUMBNAILS
 from dkjax.attacks.suite import strongest
 from dkjax.attacks.trials import TRIALS
 from dkjax.config.as_toml import as_toml
@@ -145,7 +146,7 @@ def _most(settings: Mapping[str, Any], alone: bool) -> tuple[str, str, str, dict
         for attack, tried in setting["attacks"].items()
         if (attack in _ALONE) == alone
         for metric, score in tried["scores"].items()
-        if metric.startswith(("ssim", "neighbours_right")) and metric != "ssim_of_block_means"
+        if metric.startswith(("ssim", "neighbours_right")) and metric not in OF_THUMBNAILS
     ]
     return max(reached, key=lambda one: one[3]["mean"], default=None)
 

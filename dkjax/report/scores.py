@@ -25,6 +25,7 @@ _MEASURES = {
     "entropy": "entropy in bits",
     "adjacent_correlation": "correlation of neighbours",
     "ssim_of_block_means": "SSIM of the block means",
+    "ssim_of_block_colours": "SSIM of the blocks' mean colours",
     "values_right": "values right",
     "blocks_in_place": "blocks in place",
     "changed_block_named": "changed block named",

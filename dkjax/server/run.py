@@ -14,6 +14,7 @@ from dkjax.client.upload import Upload
 from dkjax.config import ServerConfig, config_hash
 from dkjax.dkds import EncryptedDataSet, open_data_set
 from dkjax.errors import ConfigError
+from dkjax.models.reading import unsuited
 from dkjax.models.vit import Model, vit
 from dkjax.runtime.files import read_results, write_json
 from dkjax.runtime.ledger import LEDGER, Ledger, recorded
@@ -203,12 +204,10 @@ def _model(config: ServerConfig, merged: Merged) -> Model:
             f"model.reading={reading}: model.patch_size={patch_size} must be a multiple of the data sets' block size, "
             f"{merged.block_size}, as patches that cut a block see different values of it"
         )
-    for scheme, path in ((one.manifest.scheme, one.path) for one in merged.data_sets if reading == "equivariant"):
-        if scheme.missing is None and not scheme.scheme().common_order:
-            raise ConfigError(
-                "model.reading=equivariant: it needs one order of values for all blocks of an image, and "
-                f"{scheme.name} gave each block its own in {path}: set model.reading=sorted"
-            )
+    for one in merged.data_sets:
+        scheme = one.manifest.scheme
+        if scheme.missing is None and (why := unsuited(reading, scheme.scheme())):
+            raise ConfigError(f"model.reading={reading}: {one.path}: {why}")
     settings = config.model.settings() | {"patch_size": patch_size}
     return vit(num_classes=len(merged.class_names), **settings)
 

@@ -51,7 +51,7 @@ def make_train_step(
         ConfigError: patches of two images are to be mixed under a reading that expects one order of values in all of an
             image's patches.
     """
-    if config.patch_mix and model.reading not in ("values", "sorted"):
+    if config.patch_mix and model.reading == "equivariant":
         raise ConfigError(
             f"train.patch_mix={config.patch_mix:g} puts patches of two images together, with two orders of values, but "
             f"model.reading={model.reading!r} reads one order: set patch_mix to 0, or read the values sorted"

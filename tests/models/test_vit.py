@@ -12,6 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dkjax.cipher import encrypt, schemes
 from dkjax.errors import ArgumentError, ConfigError
+from dkjax.models.reading import SORTED, unsuited
 from dkjax.models.vit import VARIANTS, Model, vit
 
 SHAPE = (8, 12, 3)
@@ -233,14 +234,44 @@ def test_sorted_reading_is_of_sorted_values():
     assert dataclasses.replace(model, reading="values").read(images) is images
 
 
-def test_sorted_reading_embeds_the_cosine_transform():
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_readings_that_keep_channels_apart(channel):
+    """Sorted apart, each channel of a patch is in order; pixels sorted as a whole are so by their luminance."""
+    model, _, images = make(reading="sorted_channels")
+    by_channel = model.read(images)
+    by_luminance = dataclasses.replace(model, reading="sorted_pixels").read(images)
+    for row, column in itertools.product((0, 4), (0, 4, 8)):
+        block = np.s_[:, row : row + 4, column : column + 4]
+        pixels = images[block].reshape(6, 16, 3)
+        found = np.asarray(by_channel[block]).reshape(6, 16, 3)[..., channel]
+        np.testing.assert_array_equal(found, np.sort(pixels[..., channel], axis=1))
+        order = np.argsort(pixels.astype(np.float64) @ [299, 587, 114], axis=1)
+        expected = np.take_along_axis(pixels, order[:, :, None], axis=1)[..., channel]
+        np.testing.assert_array_equal(np.asarray(by_luminance[block]).reshape(6, 16, 3)[..., channel], expected)
+
+
+def test_pixels_of_one_luminance_are_read_in_one_order():
+    """Red before green before blue, so that no order of the pixels is left."""
+    model, _, _ = make(reading="sorted_pixels")
+    pixels = np.zeros((2, *SHAPE), np.float32)
+    # 587 of red weigh as much as 299 of green.
+    pixels[0, 0, 0], pixels[0, 1, 1] = (587, 0, 0), (0, 299, 0)
+    pixels[1, 0, 0], pixels[1, 1, 1] = (0, 299, 0), (587, 0, 0)
+    read = np.asarray(model.read(pixels))
+    np.testing.assert_array_equal(read[0], read[1])
+    assert read[0, 3, 2:4].tolist() == [[0, 299, 0], [587, 0, 0]]
+
+
+@pytest.mark.parametrize("reading", SORTED)
+def test_sorted_reading_embeds_the_cosine_transform(reading):
     """The transform by SciPy, coefficient k times the square root of 1 + k, embedded as values are."""
-    model, params, images = make(reading="sorted")
+    model, params, images = make(reading=reading)
     raw = dataclasses.replace(model, reading="values")
     n, height, width, channels = images.shape
     patches = model.read(images).reshape(n, height // 4, 4, width // 4, 4, channels).transpose(0, 1, 3, 2, 4, 5)
-    values = patches.reshape(-1, 16 * channels)
-    coefficients = scipy.fft.dct(values, axis=1, norm="ortho") * np.sqrt(1 + np.arange(16 * channels))
+    values = patches.reshape(len(patches) * 6, *((16 * channels, 1) if reading == "sorted" else (16, channels)))
+    enlarged = np.sqrt(1 + np.arange(values.shape[1]))[:, None]
+    coefficients = scipy.fft.dct(values, axis=1, norm="ortho") * enlarged
     as_image = coefficients.reshape(patches.shape).transpose(0, 1, 3, 2, 4, 5).reshape(images.shape)
     expected = apply(raw, params, as_image.astype(np.float32))
     np.testing.assert_allclose(apply(model, params, images), expected, rtol=1e-4, atol=1e-4)
@@ -262,6 +293,34 @@ def test_sorted_reading_of_encrypted_images_is_that_of_plain_ones():
         encrypted = encrypt(scheme, image_keys, images)
         assert not np.array_equal(encrypted, images)
         np.testing.assert_array_equal(logits(encrypted), logits(images))
+
+
+@pytest.mark.parametrize(("reading", "order_by"), [("sorted_channels", "channel"), ("sorted_pixels", "luminance")])
+def test_readings_that_keep_channels_apart_do_not_see_the_encryption(reading, order_by):
+    """Images under `sorted_blocks` are read as plain ones; under what mixes their channels they would not be."""
+    model, params, _ = make(reading=reading)
+    images = np.random.default_rng(2).integers(0, 256, (6, *SHAPE), dtype=np.uint8)
+    image_keys = jax.random.split(jax.random.key(3, impl="threefry2x32"), 6)
+
+    def logits(images):
+        return apply(model, params, np.asarray(images, np.float32) / 127.5 - 1)
+
+    scheme = schemes.sorted_blocks(4, fixed_blocks=6, order_by=order_by)
+    encrypted = encrypt(scheme, image_keys, images)
+    assert not np.array_equal(encrypted, images)
+    np.testing.assert_array_equal(logits(encrypted), logits(images))
+    assert unsuited(reading, scheme) is None
+    for mixing in (schemes.disposable(4, fixed_blocks=6), schemes.sorted_blocks(4, fixed_blocks=6)):
+        assert np.abs(logits(encrypt(mixing, image_keys, images)) - logits(images)).max() > 1e-3
+        assert f'order_by = "{order_by}"' in str(unsuited(reading, mixing))
+
+
+def test_who_sorts_pixels_needs_them_whole():
+    by_channel = schemes.sorted_blocks(4, order_by="channel")
+    assert "takes apart the values of a pixel" in str(unsuited("sorted_pixels", by_channel))
+    assert unsuited("sorted_channels", schemes.sorted_blocks(4, order_by="luminance")) is None
+    for reading in ("values", "sorted", "equivariant"):
+        assert unsuited(reading, schemes.disposable(4)) is None
 
 
 def equivariant(**settings):

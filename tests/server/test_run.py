@@ -299,7 +299,7 @@ def test_an_equivariant_reading(data: tuple[Path, Path], tmp_path: Path) -> None
     equivariant = parse_as(ServerConfig, tree)
     own = encrypted(tmp_path / "own.dkds", pixel_order="block")
     with pytest.raises(
-        ConfigError, match=r"reading=equivariant: it needs one order .* disposable gave each .*own\.dkds"
+        ConfigError, match=r"reading=equivariant: .*own\.dkds: .* needs one order .* disposable gives each"
     ):
         train_on_data_sets(equivariant, [*data, own], tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -12,7 +12,7 @@ import pytest
 
 from dkjax.config import ModelConfig
 from dkjax.errors import ConfigError, DataError
-from dkjax.models.reading import kernel_of_sorted
+from dkjax.models.reading import Reading, kernel_of_sorted
 from dkjax.models.vit import Model, vit
 from dkjax.train.pretrained_start import load_start
 from dkjax.train.trained_model import Trained, save_trained
@@ -68,6 +68,33 @@ def test_sorted_values_of_other_patches_mean_the_same(folder: Path, patch_size: 
         expected, found = embedded(before, quantile), embedded(params, quantile)
         assert np.abs(expected).max() > 0.5
         np.testing.assert_allclose(found, expected, atol=0.06 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("reading", ["sorted_channels", "sorted_pixels"])
+@pytest.mark.parametrize("patch_size", [4, 8])
+def test_sorted_channels_know_what_grey_images_taught(
+    folder: Path, tmp_path: Path, reading: Reading, patch_size: int
+) -> None:
+    """Three channels that hold the same have the token of the grey image, and back again."""
+    model = dataclasses.replace(MODEL, patch_size=patch_size, reading=reading)
+    params, note = start(folder, model, (2 * patch_size, 3 * patch_size, 3))
+    before, _ = start(folder, MODEL, SHAPE)
+    assert f"resized: embedding/kernel from 16 to {patch_size**2} sorted values of each of 3 channels" in note
+
+    def embedded(params: Any, reading: Reading, channels: int) -> jax.Array:
+        kernel = params["embedding"]["kernel"].reshape(-1, 8)
+        at = (np.arange(len(kernel) // channels) + 0.5) * channels / len(kernel)
+        return np.repeat(at**3, channels) @ kernel_of_sorted(kernel, channels, reading)
+
+    expected, found = embedded(before, "sorted", 1), embedded(params, reading, 3)
+    assert np.abs(expected).max() > 0.5
+    np.testing.assert_allclose(found, expected, atol=0.06 * np.abs(expected).max())
+    trained = Trained(
+        dataclasses.replace(model, num_classes=3), params, (2 * patch_size, 3 * patch_size, 3), ("a", "b", "c")
+    )
+    save_trained(tmp_path, trained)
+    grey, _ = start(tmp_path, dataclasses.replace(model, patch_size=4), SHAPE)
+    np.testing.assert_allclose(grey["embedding"]["kernel"], before["embedding"]["kernel"], rtol=1e-5)
 
 
 def test_fewer_values_keep_the_slow_coefficients(folder: Path) -> None:

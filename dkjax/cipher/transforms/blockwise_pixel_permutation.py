@@ -29,6 +29,7 @@ class BlockwisePixelPermutation:
     """
 
     common_order = False
+    mixes = "channels"
     fixed: int = 0
 
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:

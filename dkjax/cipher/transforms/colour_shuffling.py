@@ -35,6 +35,8 @@ class ColourShuffling:
 
     per_block: bool = True
 
+    mixes = "channels"
+
     @property
     def common_order(self) -> bool:
         """Whether all blocks of an image have one order."""

@@ -32,6 +32,8 @@ class NibbleShuffling:
 
     per_block: bool = False
 
+    mixes = "channels"
+
     @property
     def common_order(self) -> bool:
         """Whether all blocks of an image have one order."""

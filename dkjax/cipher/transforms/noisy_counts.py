@@ -50,6 +50,7 @@ class NoisyCounts:
 
     invertible = False
     common_order = False
+    mixes = "channels"
 
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
         """Accept bytes alone, and blocks in which products of ranks and counts fit into 32 bits."""

@@ -32,6 +32,8 @@ class OrthogonalMatrix:
         - it is Haar (`test_orthogonal_matrix.py::test_haar`).
     """
 
+    mixes = "channels"
+
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
         """Raise `ArgumentError` for images that are not floating point numbers."""
         if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):

@@ -27,6 +27,8 @@ class PixelPermutation:
 
     fixed: int = 0
 
+    mixes = "channels"
+
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
         """Raise `ArgumentError` if more values are to stay than a block has; any dtype will do."""
         check_fixed("fixed_pixels", self.fixed, shape.values, "values of a block")

@@ -9,12 +9,13 @@ import numpy as np
 
 from dkjax.cipher.blocks import BlockShape
 from dkjax.cipher.transforms.checks import check_uint8
-from dkjax.cipher.transforms.transform import Leaves
+from dkjax.cipher.transforms.transform import Leaves, Mixes
 from dkjax.errors import ArgumentError
 
 OrderBy = Literal["value", "channel", "luminance"]
 """What is sorted: all values of a block, those of each channel, or whole pixels by their luminance."""
 
+_MIXES: dict[OrderBy, Mixes] = {"value": "channels", "channel": "pixels", "luminance": ""}
 _WEIGHTS = {3: (299, 587, 114)}
 """Thousandths of the luminance of red, green and blue (ITU-R BT.601); other channels count alike."""
 
@@ -46,6 +47,11 @@ class SortedValues:
 
     invertible = False
     common_order = False
+
+    @property
+    def mixes(self) -> Mixes:
+        """What is no longer together once the values of a block are sorted."""
+        return _MIXES[self.order_by]
 
     def check(self, shape: BlockShape, dtype: np.dtype | None = None) -> None:
         """Accept every shape, and every dtype: all that are encrypted have an order. Luminance is of bytes alone."""
@@ -90,12 +96,19 @@ def _sort_rows(rows: jax.Array) -> jax.Array:
     return jax.lax.platform_dependent(rows, cpu=_counted, default=_sorted)
 
 
+def luminance(pixels: jax.Array) -> jax.Array:
+    """Return the luminance of pixels `[..., C]`, times 1 000: of RGB as by ITU-R BT.601, of others the sum."""
+    channels = [pixels[..., channel] for channel in range(pixels.shape[-1])]
+    weights = _WEIGHTS.get(len(channels), (1,) * len(channels))
+    parts = [each * weight for each, weight in zip(channels, weights, strict=True)]
+    return sum(parts[1:], parts[0])
+
+
 def _by_luminance(pixels: jax.Array) -> jax.Array:
     """Sort pixels `uint8[N, S, C]` of each block."""
     channels = [pixels[:, :, channel] for channel in range(pixels.shape[2])]
-    weights = _WEIGHTS.get(len(channels), (1,) * len(channels))
-    parts = [each.astype(jnp.int32) * weight for each, weight in zip(channels, weights, strict=True)]
-    ranked = jax.lax.sort((sum(parts[1:], parts[0]), *channels), dimension=1, num_keys=1 + len(channels))
+    light = luminance(pixels.astype(jnp.int32))
+    ranked = jax.lax.sort((light, *channels), dimension=1, num_keys=1 + len(channels))
     return jnp.stack(ranked[1:], axis=2)
 
 

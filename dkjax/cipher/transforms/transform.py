@@ -1,12 +1,15 @@
 """What every transform can do."""
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import numpy as np
 
 from dkjax.cipher.blocks import BlockShape
+
+Mixes = Literal["", "pixels", "channels"]
+"""What a step takes apart in a block: nothing, the values of a pixel, or even those of a channel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Transform(Protocol):
     """One step on the blocks `[N, P]` of one image, reversible unless it has an attribute `invertible` that is False.
 
     A step that gives every block of an image an order of values of its own has an attribute `common_order` that is
-    False.
+    False. One that takes the values of pixels or channels apart says so by an attribute `mixes`.
 
     A transform is a frozen value without arrays, so it can be a static argument of a jitted function. It draws its
     parameters from a key and applies them to the blocks, or undoes that; batches are made by `vmap`.

@@ -15,7 +15,7 @@ from dkjax.errors import ArgumentError
 from dkjax.input.device_resident import LazyEncrypted
 from dkjax.input.record_pool import RecordPool
 from dkjax.keys import Ratchet
-from dkjax.models.reading import Reading
+from dkjax.models.reading import Reading, unsuited
 from dkjax.models.vit import Params
 from dkjax.sources import Records
 from dkjax.train.run import Finished, Run
@@ -154,7 +154,7 @@ class Arm:
 
     Raises:
         ArgumentError: a kind that encrypts has no scheme, or another has one; an embedding is to adapt to an order that
-            the reading does not have; or an equivariant reading is to find one that the scheme does not leave.
+            the reading does not have; or the reading looks for what the scheme does not leave.
     """
 
     name: str
@@ -174,9 +174,6 @@ class Arm:
             raise ArgumentError(f"the arm {self.name!r} of kind {self.kind.name} {needs}")
 
     def check_reading(self, reading: Reading | None) -> None:
-        """Raise `ArgumentError` if a reading needs an order of values that the scheme does not leave."""
-        if reading == "equivariant" and self.scheme is not None and not self.scheme.common_order:
-            raise ArgumentError(
-                f"the arm {self.name!r}: an equivariant reading needs one order of values for all blocks of an image, "
-                f'and {self.scheme.name} gives each block its own here: set reading = "sorted"'
-            )
+        """Raise `ArgumentError` if a reading looks for what the scheme does not leave."""
+        if reading and self.scheme and (why := unsuited(reading, self.scheme)):
+            raise ArgumentError(f"the arm {self.name!r}: reading={reading}: {why}")

@@ -24,6 +24,7 @@ from dkjax.models.pretrained.checkpoint import (
 from dkjax.models.pretrained.folding import fold_layer_scales, fold_normalisation, sum_channels
 from dkjax.models.pretrained.position import ResizeMethod, resize_position_embedding, sincos_position_embedding
 from dkjax.models.pretrained.report import Report
+from dkjax.models.reading import APART
 from dkjax.models.vit import VARIANTS, Model, Sizes
 
 
@@ -95,17 +96,22 @@ def fit_sorted_embedding(arrays: Arrays, report: Report, model: Model, channels:
     """Make the embedding of sorted values read patches of another size, by the cosine coefficients that both have.
 
     The sorted values of a patch are a quantile function, whose coefficient `k` means the same whatever number of values
-    it is sampled at, and grows with the root of that number.
+    it is sampled at, and grows with the root of that number. Where each channel has one, what was learned of grey
+    images is divided among the channels, and what was learned of several is summed for grey ones.
     """
     kernel = arrays[f"{EMBEDDING}/kernel"]
     shape = (model.patch_size, model.patch_size, channels, kernel.shape[-1])
     if kernel.shape == shape:
         return arrays, report
-    flat = kernel.reshape(-1, shape[-1])
-    fitted = np.zeros((math.prod(shape[:-1]), shape[-1]), np.float32)
+    apart, found_apart = (count if model.reading in APART else 1 for count in (channels, kernel.shape[2]))
+    flat = kernel.reshape(-1, found_apart, shape[-1])
+    if found_apart != apart:
+        flat = np.repeat(flat.sum(axis=1, keepdims=True) / apart, apart, axis=1)
+    fitted = np.zeros((math.prod(shape[:-1]) // apart, apart, shape[-1]), np.float32)
     common = min(len(flat), len(fitted))
     fitted[:common] = flat[:common] * math.sqrt(len(flat) / len(fitted))
-    how = f"{EMBEDDING}/kernel from {len(flat)} to {len(fitted)} sorted values"
+    each = f" of each of {apart} channels" if apart > 1 else ""
+    how = f"{EMBEDDING}/kernel from {len(flat)} to {len(fitted)} sorted values{each}"
     return arrays | {f"{EMBEDDING}/kernel": fitted.reshape(shape)}, report.adding(resized=how)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dkjax.errors import DataError
-from dkjax.models.pretrained.checkpoint import Arrays, Checkpoint, Description, by_name, description_of
+from dkjax.models.pretrained.checkpoint import EMBEDDING, Arrays, Checkpoint, Description, by_name, description_of
 from dkjax.models.pretrained.detect import read_checkpoint
 from dkjax.models.pretrained.fit import (
     check_settings,
@@ -24,6 +24,7 @@ from dkjax.models.pretrained.fit import (
 from dkjax.models.pretrained.google import google_arrays
 from dkjax.models.pretrained.position import ResizeMethod
 from dkjax.models.pretrained.report import Report, listed
+from dkjax.models.reading import SORTED
 from dkjax.models.vit import Model, Params
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -160,7 +161,7 @@ def fit_checkpoint(
     path = checkpoint.path
     expected = _expected(model, image_shape)
     described = description_of(checkpoint)
-    new_embedding = new_embedding or checkpoint.reading != model.reading
+    new_embedding = new_embedding or not _reads_alike(checkpoint, model)
     by_place = model.reading == "values" and not new_embedding
     check_settings(path, described, model, image_shape, keep_head, same_patches=by_place)
     report = Report(
@@ -190,6 +191,12 @@ def fit_checkpoint(
     return params, dataclasses.replace(report, loaded=len(expected) - len(not_its_own))
 
 
+def _reads_alike(checkpoint: Checkpoint, model: Model) -> bool:
+    """Whether both read patches in one way: of grey images all that sort do, as there is nothing to keep apart."""
+    grey = checkpoint.reading in SORTED and checkpoint.arrays[f"{EMBEDDING}/kernel"].shape[2] == 1
+    return checkpoint.reading == model.reading or (grey and model.reading in SORTED)
+
+
 def _normalisation(
     checkpoint: Checkpoint, described: Description, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -203,7 +210,7 @@ def _normalisation(
 def _notes(checkpoint: Checkpoint, described: Description, model: Model) -> tuple[str, ...]:
     """What differs from the model without keeping it from working."""
     notes = []
-    if checkpoint.reading != model.reading:
+    if not _reads_alike(checkpoint, model):
         notes.append(
             f"the checkpoint has reading={checkpoint.reading!r} and the model reading={model.reading!r}: its patch "
             "embedding is of no use"
