@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dkjax.errors import ArgumentError, DataError, MissingPackageError
-from dkjax.sources import read_all
+from dkjax.sources import open_source, read_all
 from dkjax.sources.elpv import open_elpv
 
 LINES = (
@@ -44,6 +44,38 @@ def test_images_and_labels_are_in_the_order_of_the_list(cells: Path) -> None:
     np.testing.assert_array_equal(batch["label"], [1, 0, 0, 1, 1])
     np.testing.assert_array_equal(source.labels, batch["label"])
     np.testing.assert_array_equal(source[np.array([3, 1])]["image"][:, 0, 0, 0], [4, 2])
+
+
+def test_likely_modules_are_not_divided(tmp_path: Path) -> None:
+    """Stretches as long as those of the real list are 18 modules of the one kind and 26 of the other."""
+    stretches = (60, 300, 180, 360, 714, 530, 72, 180, 48, 180)
+    kinds = [kind for n, kind in zip(stretches, ["mono", "poly"] * 5, strict=True) for _ in range(n)]
+    names = [f"images/cell{number:04}.png" for number in range(1, len(kinds) + 1)]
+    write(
+        tmp_path, *(f"{name} {number % 2} {kind}" for number, (name, kind) in enumerate(zip(names, kinds, strict=True)))
+    )
+    whole = open_elpv(tmp_path)["train"]()
+    assert whole.groups is not None
+    modules = {
+        kind: {group for group, of in zip(whole.groups, kinds, strict=True) if of == kind} for kind in set(kinds)
+    }
+    assert (len(modules["mono"]), len(modules["poly"])) == (18, 26)
+    assert not modules["mono"] & modules["poly"]
+    sizes = np.bincount(whole.groups)
+    assert (sizes.min(), sizes.max(), sizes.sum()) == (48, 72, 2624)
+    (tmp_path / "images").mkdir()
+    for name, module in zip(names, whole.groups, strict=True):
+        Image.new("L", (1, 1), int(module)).save(tmp_path / name)
+    train, test = (
+        set(open_source(f"elpv:{tmp_path}", split, image_size=(1, 1))[:]["image"].ravel().tolist())
+        for split in ("train", "test")
+    )
+    assert train | test == set(range(44))
+    assert not train & test
+
+
+def test_order_of_other_cells_tells_nothing(cells: Path) -> None:
+    assert open_elpv(cells)["train"]().groups is None
 
 
 def test_size_and_channels(cells: Path) -> None:
