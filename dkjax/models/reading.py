@@ -80,8 +80,9 @@ def sort_patches(patches: jax.Array, channels: int = 1, reading: Reading = "sort
     """
     if reading == "sorted_pixels":
         pixels = _bits_in_order(patches).reshape(len(patches), -1, channels)
-        light = _bits_in_order(luminance(patches.reshape(pixels.shape).astype(jnp.float32)))
-        ranks = light, *(pixels[:, :, channel] for channel in range(channels))
+        # Rounded, what was bytes has the luminance of bytes, so that what a client sorted is in order.
+        light = jnp.rint(luminance(patches.reshape(pixels.shape).astype(jnp.float32)) * 127.5)
+        ranks = _bits_in_order(light), *(pixels[:, :, channel] for channel in range(channels))
         _, *ranked = _sort_unless_sorted(ranks)
         return _floats_of(jnp.stack(ranked, axis=2), patches.dtype).reshape(patches.shape)
     if reading == "sorted_channels" and channels > 1:
