@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from dkjax.config import asked_for, config_hash, resolved
 from dkjax.errors import ConfigError, DataError
@@ -37,12 +37,14 @@ def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None
         DataError: its configuration is damaged, there is a named pipe or a device in it, or it was removed meanwhile.
 
     Guarantees:
+        - a run of an older version that knew fewer settings goes on with their defaults
+          (`test_workdir.py::test_a_run_that_knew_fewer_settings`).
         - a folder that is removed under a run is what the run ends with, whatever fails first
           (`test_workdir.py::test_removed_meanwhile`).
     """
     held = {"hash": config_hash(config), "config": resolved(config), **(inputs or {})}
     with contextlib.ExitStack() as stack:
-        run_on_all(lambda: stack.enter_context(_held(path, held)) if is_leader() else None)
+        run_on_all(lambda: stack.enter_context(_held(path, held, type(config))) if is_leader() else None)
         try:
             yield path
         except Exception as error:
@@ -53,11 +55,11 @@ def open_workdir(path: Path, config: BaseModel, inputs: Mapping[str, Any] | None
 
 
 @contextlib.contextmanager
-def _held(path: Path, held: dict[str, Any]) -> Iterator[None]:
-    _refuse_foreign(path, held)
+def _held(path: Path, held: dict[str, Any], asked: type[BaseModel]) -> Iterator[None]:
+    _refuse_foreign(path, held, asked)
     path.mkdir(parents=True, exist_ok=True)
     with alone_in(path, "--workdir"):
-        _refuse_foreign(path, held)
+        _refuse_foreign(path, held, asked)
         write_json(path / _CONFIG, held)
         yield
 
@@ -75,7 +77,7 @@ def _require_still_there(path: Path, held: dict[str, Any], cause: Exception | No
         ) from cause
 
 
-def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
+def _refuse_foreign(path: Path, wanted: dict[str, Any], asked: type[BaseModel]) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file: choose another --workdir")
     # The lock, and a configuration whose writing was cut short, are a run that has done nothing yet.
@@ -95,6 +97,9 @@ def _refuse_foreign(path: Path, wanted: dict[str, Any]) -> None:
             raise DataError(f"{error}: copy it again, or choose another --workdir") from None
     if held is None or "config" not in held:
         raise ConfigError(f"{path} holds other files: choose another --workdir, or an empty folder")
+    # An older version may have known fewer settings.
+    with contextlib.suppress(ValidationError):
+        held["config"] = resolved(asked.model_validate(held["config"]))
     differing = _differences(_by_key(held), _by_key(wanted))
     if differing:
         raise ConfigError(

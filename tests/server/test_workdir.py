@@ -7,7 +7,7 @@ import pytest
 
 from dkjax.config import SimulationConfig, config_hash, parse_config, resolved
 from dkjax.errors import ConfigError, DataError, StoppedError
-from dkjax.runtime.files import read_json
+from dkjax.runtime.files import read_json, write_json
 from dkjax.server.workdir import open_workdir
 
 
@@ -50,6 +50,22 @@ def test_another_run(tmp_path: Path, other: dict, places: str) -> None:
     with pytest.raises(ConfigError, match=f"holds another run, which differs in {places}: choose another --workdir"):
         open_workdir(tmp_path / "run", config(**other)).__enter__()
     assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_a_run_that_knew_fewer_settings(tmp_path: Path) -> None:
+    """Where a setting is missing it had its default, and another value of it is another run."""
+    with open_workdir(tmp_path / "run", config()):
+        pass
+    held = read_json(tmp_path / "run" / "config.json")
+    assert held is not None
+    for section, key in (("model", "reading"), ("train", "mixup"), ("train", "seed")):
+        del held["config"][section][key]
+    write_json(tmp_path / "run" / "config.json", held)
+    with pytest.raises(ConfigError, match=r"differs in train\.seed:"):
+        open_workdir(tmp_path / "run", config(seed=1)).__enter__()
+    with open_workdir(tmp_path / "run", config()):
+        pass
+    assert read_json(tmp_path / "run" / "config.json") == {"hash": config_hash(config()), "config": resolved(config())}
 
 
 def test_another_arm(tmp_path: Path) -> None:
