@@ -36,7 +36,7 @@ class Knowledge:
         pair: a plain image and its encryption, uint8[H, W, C] each, under the key of the images attacked.
         update: what federated learning shows of the images instead of encrypting them.
         public: uint8[k, H, W, C], other plain images.
-        scheme: the scheme, to encrypt them with under keys of one's own.
+        scheme: the scheme, to encrypt them with under keys of one's own, or to know what it leaves together.
     """
 
     block_size: int

@@ -26,6 +26,7 @@ SORTED: tuple[Reading, ...] = ("sorted", "sorted_channels", "sorted_pixels")
 
 APART: tuple[Reading, ...] = ("sorted_channels", "sorted_pixels")
 """The readings in which every place of a patch holds values of one channel."""
+
 _KEEPS = '{}: set reading = "sorted", or encrypt with sorted_blocks and order_by = "{}"'
 _SIGN = np.uint32(1 << 31)
 
@@ -70,7 +71,8 @@ def sort_patches(patches: jax.Array, channels: int = 1, reading: Reading = "sort
     Where all are sorted already, as under `sorted_blocks`, nothing is sorted again.
 
     Args:
-        patches: floating; the channels of a pixel follow one another.
+        patches: floating; the channels of a pixel follow one another. Pixels that were bytes have the order in which a
+            client sorts them if they are float32, from -1 to 1.
         channels: `C`.
         reading: "sorted_channels" sorts the values of each channel among its places, and "sorted_pixels" moves pixels
             as a whole, by their luminance and among equals by the channels in turn; any other one sorts all values.
@@ -79,14 +81,14 @@ def sort_patches(patches: jax.Array, channels: int = 1, reading: Reading = "sort
         The same shape and dtype.
     """
     if reading == "sorted_pixels":
-        pixels = _bits_in_order(patches).reshape(len(patches), -1, channels)
-        # Rounded, what was bytes has the luminance of bytes, so that what a client sorted is in order.
-        light = jnp.rint(luminance(patches.reshape(pixels.shape).astype(jnp.float32)) * 127.5)
-        ranks = _bits_in_order(light), *(pixels[:, :, channel] for channel in range(channels))
+        pixels = _bits_in_order(patches).reshape(patches.shape[0], -1, channels)
+        # Of what was bytes, twice their luminance less the same whole number, so that what a client sorted is in order.
+        light = jnp.rint(luminance(patches.reshape(pixels.shape).astype(jnp.float32)) * 255).astype(jnp.int32)
+        ranks = light, *(pixels[:, :, channel] for channel in range(channels))
         _, *ranked = _sort_unless_sorted(ranks)
         return _floats_of(jnp.stack(ranked, axis=2), patches.dtype).reshape(patches.shape)
     if reading == "sorted_channels" and channels > 1:
-        rows = patches.reshape(len(patches), -1, channels).swapaxes(1, 2)
+        rows = patches.reshape(patches.shape[0], -1, channels).swapaxes(1, 2)
         ordered = sort_patches(rows.reshape(-1, rows.shape[2])).reshape(rows.shape)
         return ordered.swapaxes(1, 2).reshape(patches.shape)
     return _floats_of(_sort_unless_sorted((_bits_in_order(patches),))[0], patches.dtype)
@@ -107,7 +109,7 @@ def _floats_of(ranks: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
 
 
 def _sort_unless_sorted(ranks: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-    """Sort the rows of uint32[p, S] by the first array, among equals by the next, and so on."""
+    """Sort the rows of integers `[p, S]` by the first array, among equals by the next, and so on."""
     in_order = jnp.bool(True)
     for each in reversed(ranks):
         behind, before = each[:, 1:], each[:, :-1]

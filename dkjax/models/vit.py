@@ -88,8 +88,10 @@ class Model:
         layer_norm_epsilon: added to the variance in layer norms; 1e-6 for all but Hugging Face's conversions.
         reading: "values" embeds the values of a patch by their places; "sorted" sorts them first, so that the order in
             which an encryption left them makes no difference, and embeds the cosine transform of the sorted values;
-            "equivariant" adds to that what an order common to all patches of an image leaves, by layers of exchangeable
-            matrices (`dkjax.models.reading`), whose rows are patches and whose columns are places of values.
+            "sorted_channels" and "sorted_pixels" sort each channel by itself, or pixels as a whole by their luminance,
+            and embed the cosine transform of each channel; "equivariant" adds to "sorted" what an order common to all
+            patches of an image leaves, by layers of exchangeable matrices (`dkjax.models.reading`), whose rows are
+            patches and whose columns are places of values.
         position_embedding: whether a learned vector of its place is added to every token; without it, the order of the
             patches makes no difference.
         relation_bias: whether every head adds to its scores a number for each pair of patches, which a small MLP makes
@@ -184,7 +186,9 @@ class Model:
             - The same as an independent PyTorch ViT on the same weights (test_vit_torch.py).
             - The same on one device and on a batch cut over four (test_sharded_batch_gives_the_same_logits).
             - With `reading="sorted"`, the same to the bit for any orders of values inside patches
-              (test_sorted_reading_does_not_see_the_order_inside_patches).
+              (test_sorted_reading_does_not_see_the_order_inside_patches); with "sorted_channels" and "sorted_pixels",
+              for what `sorted_blocks` does to images by channel and by luminance
+              (test_readings_that_keep_channels_apart_do_not_see_the_encryption).
             - With `reading="equivariant"`, the same up to rounding for any one order of values in all patches of an
               image, and another for orders that differ
               (test_equivariant_reading_does_not_see_a_common_order).
@@ -280,14 +284,16 @@ class _PatchEmbedding(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (m, m, channels, model.width))
         bias = self.param("bias", nn.initializers.zeros, (model.width,))
         kernel = kernel.reshape(m * m * channels, model.width)
-        read = patches = patches_of(images.astype(dtype), m)
+        read = patches = patches_of(images, m)
         if model.reading != "values":
+            # Sorted before they are rounded to `dtype`, after which the luminance of pixels is another.
             read = sort_patches(patches, channels, model.reading)
             kernel = kernel_of_sorted(kernel, channels, model.reading)
-        tokens = read @ kernel.astype(dtype) + bias.astype(dtype).reshape(1, model.width)
+        tokens = read.astype(dtype) @ kernel.astype(dtype) + bias.astype(dtype).reshape(1, model.width)
         if model.reading == "equivariant":
             exchangeable = nn.remat(_Exchangeable) if model.remat else _Exchangeable
-            tokens += exchangeable(model.width, name="exchangeable")(patches.reshape(n, -1, m * m * channels))
+            values = patches.astype(dtype).reshape(n, -1, m * m * channels)
+            tokens += exchangeable(model.width, name="exchangeable")(values)
         summaries = None
         if model.relation_bias:
             ordered = read if model.reading in ("sorted", "equivariant") else sort_patches(patches)

@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dkjax.cipher import encrypt, schemes
 from dkjax.errors import ArgumentError, ConfigError
-from dkjax.models.reading import SORTED, unsuited
+from dkjax.models.reading import SORTED, kernel_of_sorted, unsuited
 from dkjax.models.vit import VARIANTS, Model, vit
 
 SHAPE = (8, 12, 3)
@@ -262,15 +262,32 @@ def test_pixels_of_one_luminance_are_read_in_one_order():
     assert read[0, 3, 2:4].tolist() == [[0, 299, 0], [587, 0, 0]]
 
 
-def test_pixels_that_a_client_sorted_are_in_order():
+@pytest.mark.parametrize("channels", [3, 5])
+def test_pixels_that_a_client_sorted_are_in_order(channels):
     """Pixels of one luminance as bytes are so as floats, which would differ by their rounding."""
     model, _, _ = make(reading="sorted_pixels")
-    images = np.random.default_rng(2).integers(10, 240, (6, *SHAPE), dtype=np.uint8)
-    images[:, ::2] = images[:, 1::2] + np.array([15, -9, 7]).astype(np.uint8)
+    images = np.random.default_rng(2).integers(0, 12, (6, 8, 12, channels), dtype=np.uint8)
+    if channels == 3:
+        # In half of the rows their luminance is that of the middle of all bytes: as floats, 0 or -0.
+        red, green = np.mgrid[:256, :256].reshape(2, -1)
+        blue = (127_500 - 299 * red - 587 * green) / 114
+        middle = np.stack([red, green, blue], axis=1)[(blue == np.rint(blue)) & (blue >= 0) & (blue < 256)]
+        images[:, ::2] = np.resize(middle, (6, 4, 12, 3))
     image_keys = jax.random.split(jax.random.key(3, impl="threefry2x32"), 6)
     encrypted = encrypt(schemes.sorted_blocks(4, order_by="luminance"), image_keys, images)
     values = np.asarray(encrypted, np.float32) / 127.5 - 1
     np.testing.assert_array_equal(model.read(values), values)
+
+
+def test_bfloat16_reads_pixels_in_the_same_order():
+    """Their luminance is that before rounding to bfloat16, which would change the order."""
+    model, params, _ = make(reading="sorted_pixels", dtype="bfloat16")
+    images = np.random.default_rng(2).integers(120, 136, (6, *SHAPE)).astype(np.float32) / 127.5 - 1
+    kernel = params["embedding"]["kernel"]
+    of_values = kernel_of_sorted(jnp.asarray(kernel).reshape(48, -1), 3, "sorted_pixels").reshape(kernel.shape)
+    as_values = params | {"embedding": params["embedding"] | {"kernel": of_values}}
+    raw = dataclasses.replace(model, reading="values")
+    np.testing.assert_array_equal(apply(model, params, images), apply(raw, as_values, model.read(images)))
 
 
 @pytest.mark.parametrize("reading", SORTED)

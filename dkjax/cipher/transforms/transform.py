@@ -33,7 +33,8 @@ class Transform(Protocol):
     """One step on the blocks `[N, P]` of one image, reversible unless it has an attribute `invertible` that is False.
 
     A step that gives every block of an image an order of values of its own has an attribute `common_order` that is
-    False. One that takes the values of pixels or channels apart says so by an attribute `mixes`.
+    False. One that takes the values of pixels or channels apart says so by an attribute `mixes`; without it, readings
+    and the thumbnail attack take the channels to be where they were.
 
     A transform is a frozen value without arrays, so it can be a static argument of a jitted function. It draws its
     parameters from a key and applies them to the blocks, or undoes that; batches are made by `vmap`.

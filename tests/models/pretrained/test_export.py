@@ -127,6 +127,8 @@ def test_folder_for_transformers(tmp_path):
         ("bfloat16", "values", "mean"),
         ("float32", "sorted", "token"),
         ("float32", "sorted", "mean"),
+        ("float32", "sorted_channels", "token"),
+        ("bfloat16", "sorted_pixels", "mean"),
         ("float32", "equivariant", "token"),
     ],
 )
