@@ -102,8 +102,11 @@ class NewImages:
         if self._shape[2] not in (1, 3):
             raise DataError(f"{path}: plain images have 1 or 3 channels, the model's {self._shape[2]}: name a .dkds")
         if path.suffix == ".npz" and path.is_file():
-            if "image" not in array_names(path):
-                raise DataError(f"{path} has no array 'image'")
+            if "image" not in (found := array_names(path)):
+                there = f", but {', '.join(sorted(found))}" if found else ""
+                raise DataError(
+                    f"{path} has no array 'image'{there}: write those to be predicted as 'image', [n, H, W(, C)]"
+                )
             images = read_array(path, "image")
             labels = np.zeros(len(images), np.int32)
             height_width, channels = self._shape[:2], self._shape[2]

@@ -166,7 +166,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     for name, text in (
         ("absent", "no file or folder .*absent: expected an image, a folder of images"),
         ("empty", "no image in the folder .*empty"),
-        ("other.npz", "has no array 'image'"),
+        ("other.npz", "has no array 'image', but x: write those to be predicted as 'image'"),
     ):
         with pytest.raises(DataError, match=text):
             NewImages([tmp_path / name], SHAPE)
