@@ -25,6 +25,7 @@ from dkjax.experiment.results import arm_summary, data_summary
 from dkjax.experiment.shared_setup import SharedSetup, encrypts_on_devices, prepare
 from dkjax.experiment.upload_training import train_on_rounds
 from dkjax.input.device_resident import LazyEncrypted
+from dkjax.models.reading import Reading
 from dkjax.models.vit import Model, Params, vit
 from dkjax.runtime.files import read_results, write_json
 from dkjax.runtime.processes import broadcast_from_leader, is_leader, leader_does, synced_stop, translate_lost_peer
@@ -34,7 +35,7 @@ from dkjax.sources import Records
 from dkjax.train.checkpoints import Checkpoints, NoCheckpoints
 from dkjax.train.loop import Trainer, make_trainer
 from dkjax.train.observer import Observer
-from dkjax.train.pretrained_start import load_start
+from dkjax.train.pretrained_start import Start, load_start
 from dkjax.train.profiling import Profiling
 from dkjax.train.provenance import provenance
 from dkjax.train.run import Run
@@ -102,10 +103,15 @@ def simulate(
     setup = prepare(config, observer)
     model = vit(num_classes=len(setup.class_names), patch_size=config.patch_size, **config.model.settings())
     check_federated(config.federated, config.train, model.width, [arm.kind for arm in config.arms])
-    trainers = make_trainers(config, setup, model)
-    starts, notes = _starts(config, trainers, setup.image_shape)
-    notes += notes_on_keys(config, [arm.kind for arm in config.arms])
-    for note in notes:
+    readings = _readings(setup, model)
+    loaded = {
+        reading: load_start(config.model, dataclasses.replace(model, reading=reading), setup.image_shape)
+        for reading in dict.fromkeys(readings.values())
+    }
+    trainers = make_trainers(config, setup, model, starts=loaded)
+    starts = {asked: loaded[reading].params for asked, reading in readings.items()}
+    notes = [note for start in loaded.values() for note in start.notes]
+    for note in notes + notes_on_keys(config, [arm.kind for arm in config.arms]):
         observer.note(note)
     experiment = Experiment(config, setup, trainers, starts, observer, profiling)
     with open_workdir(workdir, config):
@@ -130,8 +136,8 @@ class Experiment:
 
     config: ExperimentConfig
     setup: SharedSetup
-    trainers: Mapping[str | None, Trainer]
-    starts: Mapping[str | None, Params | None] = dataclasses.field(default_factory=dict)
+    trainers: Mapping[Reading | None, Trainer]
+    starts: Mapping[Reading | None, Params | None] = dataclasses.field(default_factory=dict)
     observer: Observer = dataclasses.field(default_factory=Observer)
     profiling: Profiling = dataclasses.field(default_factory=Profiling)
 
@@ -270,37 +276,43 @@ def _keep_result(folder: Path, result: dict[str, Any]) -> None:
 
 
 def make_trainers(
-    config: ExperimentConfig, setup: SharedSetup, model: Model, tx: optax.GradientTransformation | None = None
-) -> dict[str | None, Trainer]:
+    config: ExperimentConfig,
+    setup: SharedSetup,
+    model: Model,
+    tx: optax.GradientTransformation | None = None,
+    starts: Mapping[Reading, Start] | None = None,
+) -> dict[Reading | None, Trainer]:
     """Make the compiled steps for every reading that an arm has; those of the model's own reading are one.
+
+    Args:
+        config: epochs, batch size, optimizer.
+        setup: the arms and their images.
+        model: the network, but for how arms read.
+        tx: the optimizer; by default the one that the settings describe.
+        starts: what training starts from, by reading; by default everything is drawn.
 
     Raises:
         ArgumentError: the model's own reading does not suit an arm's scheme.
     """
-    for arm in setup.arms:
-        arm.check_reading(arm.reading or model.reading)
-    readings = {arm.reading: arm.reading or model.reading for arm in setup.arms}
+    readings = _readings(setup, model)
     made = {
         reading: make_trainer(
-            config.train,
+            starts[reading].settings(config.train) if starts else config.train,
             dataclasses.replace(model, reading=reading),
             setup.num_records,
             image_shape=setup.image_shape,
             tx=tx,
         )
-        for reading in set(readings.values())
+        for reading in dict.fromkeys(readings.values())
     }
     return {asked: made[reading] for asked, reading in readings.items()}
 
 
-def _starts(
-    config: SimulationConfig, trainers: Mapping[str | None, Trainer], image_shape: tuple[int, int, int]
-) -> tuple[dict[str | None, Params | None], list[str]]:
-    """Load what is trained from for every reading that an arm has, and say once what became of it."""
-    models = {trainer.model.reading: trainer.model for trainer in trainers.values()}
-    loaded = {reading: load_start(config.model, model, image_shape) for reading, model in models.items()}
-    starts = {asked: loaded[trainer.model.reading][0] for asked, trainer in trainers.items()}
-    return starts, [note for _, notes in loaded.values() for note in notes]
+def _readings(setup: SharedSetup, model: Model) -> dict[Reading | None, Reading]:
+    """Say how the model reads for every reading that an arm asks for, None among them."""
+    for arm in setup.arms:
+        arm.check_reading(arm.reading or model.reading)
+    return {arm.reading: arm.reading or model.reading for arm in setup.arms}
 
 
 def check_processes(config: ExperimentConfig) -> None:

@@ -103,22 +103,23 @@ def train_on_data_sets(
             observer.run_kept(RUN, 1)
             return finished or read_results(results_file, *RESULTS) or {}
     model = _model(config, merged)
-    trainer = make_trainer(config.train, model, sum(map(len, merged.data_sets)), image_shape=merged.image_shape)
     weights_of(config.train.client_weights, [upload.client for upload in merged.uploads])
     jax.eval_shape(lambda key: model.init(key, merged.image_shape), jax.random.key(0))  # do patches fit?
     require_all_whole([*merged.data_sets, *(one.source for one in test_sets)], observer)
     records = {one.name: one.records(observer) for one in test_sets}
-    pretrained, notes = load_start(config.model, model, merged.image_shape)
-    notes += _notes(merged, test_sets, config)
+    start = load_start(config.model, model, merged.image_shape)
+    notes = start.notes + _notes(merged, test_sets, config)
     for note in notes:
         observer.note(note)
+    settings = start.settings(config.train)
+    trainer = make_trainer(settings, model, sum(map(len, merged.data_sets)), image_shape=merged.image_shape)
     run = Run(
         trainer=trainer,
         seed=config.train.seed,
         image_shape=merged.image_shape,
         class_names=merged.class_names,
         made_from=merged.made_from,
-        pretrained=pretrained,
+        pretrained=start.params,
         observer=observer,
         profiling=profiling,
     )

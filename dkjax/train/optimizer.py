@@ -22,8 +22,9 @@ def optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTransforma
     """Return AdamW with clipping by global norm; only kernels decay, not biases, scales or embeddings.
 
     With `head_learning_rate` and `embedding_learning_rate`, the head and the patch embedding have rates of their own,
-    under the same schedule. What is new before or behind a pretrained trunk has further to go than the trunk, which
-    Adam moves at its full rate by whatever gradients a head gives that knows nothing yet.
+    under the same schedule; `pretrained_start.Start.settings` leaves out the second for an embedding that is not new.
+    What is new before or behind a pretrained trunk has further to go than the trunk, which Adam moves at its full rate
+    by whatever gradients a head gives that knows nothing yet.
     """
     steps = [optax.adamw(schedule(config, total_steps), weight_decay=config.weight_decay, mask=kernels)]
     if config.clip_norm is not None:

@@ -1,20 +1,39 @@
 """What a configuration asks training to start from: a file of weights, or a model that dkjax trained."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from dkjax.config import ModelConfig
+from dkjax.config import ModelConfig, TrainConfig
 from dkjax.errors import ConfigError
 from dkjax.models.pretrained import load_pretrained
-from dkjax.models.pretrained.checkpoint import Checkpoint, by_name
+from dkjax.models.pretrained.checkpoint import EMBEDDING, Checkpoint, by_name
 from dkjax.models.pretrained.google import flat_arrays
 from dkjax.models.pretrained.load import fit_checkpoint
 from dkjax.models.vit import Model, Params
 from dkjax.train.trained_model import Trained, holds_trained, load_trained
 
 
-def load_start(config: ModelConfig, model: Model, image_shape: tuple[int, int, int]) -> tuple[Params | None, list[str]]:
+class Start(NamedTuple):
+    """What training starts from.
+
+    Attributes:
+        params: the parameters; None if they are drawn at random.
+        notes: what became of the checkpoint, for a person.
+        new_embedding: whether the patch embedding is drawn at random, alone or with everything else.
+    """
+
+    params: Params | None
+    notes: list[str]
+    new_embedding: bool
+
+    def settings(self, config: TrainConfig) -> TrainConfig:
+        """Return the settings of a training that starts here: an embedding that is not new has the trunk's rate."""
+        return config if self.new_embedding else config.model_copy(update={"embedding_learning_rate": None})
+
+
+def load_start(config: ModelConfig, model: Model, image_shape: tuple[int, int, int]) -> Start:
     """Load the weights that training starts from, if a checkpoint is named, and say what became of them.
 
     Args:
@@ -23,7 +42,7 @@ def load_start(config: ModelConfig, model: Model, image_shape: tuple[int, int, i
         image_shape: `(H, W, C)` of the images.
 
     Returns:
-        The parameters, None without a checkpoint, and notes for a person.
+        The parameters, if there is a checkpoint, and what became of it.
 
     Raises:
         ConfigError: the checkpoint is of another network, or says what the configuration says of it.
@@ -34,7 +53,7 @@ def load_start(config: ModelConfig, model: Model, image_shape: tuple[int, int, i
           (`test_pretrained_start.py::test_a_trained_model_is_a_start`).
     """
     if config.pretrained is None:
-        return None, []
+        return Start(None, [], new_embedding=True)
     if holds_trained(config.pretrained):
         _check_nothing_said(config)
         checkpoint = as_checkpoint(config.pretrained, load_trained(config.pretrained))
@@ -49,7 +68,7 @@ def load_start(config: ModelConfig, model: Model, image_shape: tuple[int, int, i
             architecture=config.pretrained_architecture,
             new_embedding=config.new_embedding,
         )
-    return params, ["start from " + "; ".join(report.lines())]
+    return Start(params, ["start from " + "; ".join(report.lines())], f"{EMBEDDING}/kernel" in report.drawn)
 
 
 def as_checkpoint(folder: Path, trained: Trained) -> Checkpoint:

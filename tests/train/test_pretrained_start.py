@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dkjax.config import ModelConfig
+from dkjax.config import ModelConfig, TrainConfig
 from dkjax.errors import ConfigError, DataError
 from dkjax.models.reading import Reading, kernel_of_sorted
 from dkjax.models.vit import Model, vit
@@ -33,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(folder: Path, model: Model, shape: tuple[int, int, int], **config: Any) -> tuple[Any, str]:
-    params, notes = load_start(ModelConfig(pretrained=folder, **config), model, shape)
-    return params, notes[0]
+    found = load_start(ModelConfig(pretrained=folder, **config), model, shape)
+    return found.params, found.notes[0]
 
 
 def test_a_trained_model_is_a_start(folder: Path) -> None:
@@ -145,4 +145,21 @@ def test_a_damaged_model_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_named_is_nothing_loaded() -> None:
-    assert load_start(ModelConfig(), MODEL, SHAPE) == (None, [])
+    assert load_start(ModelConfig(), MODEL, SHAPE) == (None, [], True)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "new"),
+    [
+        (MODEL, {}, False),
+        (dataclasses.replace(MODEL, patch_size=2), {}, False),
+        (MODEL, {"new_embedding": True}, True),
+        (dataclasses.replace(MODEL, reading="values"), {}, True),
+    ],
+)
+def test_a_new_embedding_alone_has_a_rate_of_its_own(folder: Path, model: Model, settings: dict, new: bool) -> None:
+    found = load_start(ModelConfig(pretrained=folder, **settings), model, SHAPE)
+    asked = TrainConfig(head_learning_rate=0.5, embedding_learning_rate=0.25)
+    left = found.settings(asked)
+    assert (left.head_learning_rate, left.embedding_learning_rate) == (0.5, 0.25 if new else None)
+    assert load_start(ModelConfig(), MODEL, SHAPE).settings(asked) == asked
