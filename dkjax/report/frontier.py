@@ -158,7 +158,8 @@ def frontier(
 
 def _sorted_forms(arm: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The arms whose uploads are those of an arm with the values of each block sorted, which anybody can do."""
-    if arm["scheme"] != "disposable" or arm["keys"] != "per_image":
+    apart = arm["scheme"] == "sorted_blocks" and arm.get("order_by") in ("channel", "luminance")
+    if not (arm["scheme"] == "disposable" or apart) or arm["keys"] != "per_image":
         return []
     whole = {"scheme": "sorted_blocks", "keys": "per_image", "fixed_blocks": arm.get("fixed_blocks")}
     variants = {"order_by": (None, "value"), "levels": (None, 256), "epsilon": (None, 0.0)}

@@ -60,6 +60,7 @@ def test_sorting_gives_back_what_sorted_blocks_do() -> None:
         arm("disposable-sorted", 0.7, scheme="sorted_blocks", fixed_pixels=None),
         arm("disposable-few", 0.7, scheme="sorted_blocks", fixed_pixels=None, levels=4),
         arm("disposable-channels", 0.7, scheme="sorted_blocks", fixed_pixels=None, order_by="channel"),
+        arm("disposable-pixels", 0.7, scheme="sorted_blocks", fixed_pixels=None, order_by="luminance"),
     ]
     settings = {
         "disposable-block": tried(looking=0.02, puzzle=0.05),
@@ -67,11 +68,15 @@ def test_sorting_gives_back_what_sorted_blocks_do() -> None:
         "disposable-sorted": tried("sorted_blocks", looking=0.08, puzzle=0.31),
         "disposable-few": tried("sorted_blocks", looking=0.08, puzzle=0.5),
         "disposable-channels": tried("sorted_blocks", looking=0.08, puzzle=0.6),
+        "disposable-pixels": tried("sorted_blocks", looking=0.2, puzzle=0.24),
     }
     found = {one.name: (one.ssim, one.attack) for one in frontier(arms, {"settings": settings}).settings}
     assert found["disposable-block"] == (0.31, "puzzle, sorted")
     assert found["disposable-block-50"] == (0.06, "puzzle")
     assert found["disposable-sorted"] == (0.31, "puzzle")
+    assert found["disposable-few"] == (0.5, "puzzle")
+    assert found["disposable-channels"] == (0.6, "puzzle")
+    assert found["disposable-pixels"] == (0.31, "puzzle, sorted")
 
 
 @pytest.fixture
