@@ -105,14 +105,14 @@ def train_on_data_sets(
     model = _model(config, merged)
     weights_of(config.train.client_weights, [upload.client for upload in merged.uploads])
     jax.eval_shape(lambda key: model.init(key, merged.image_shape), jax.random.key(0))  # do patches fit?
+    start = load_start(config.model, model, merged.image_shape)
+    settings = start.settings(config.train)
+    trainer = make_trainer(settings, model, sum(map(len, merged.data_sets)), image_shape=merged.image_shape)
     require_all_whole([*merged.data_sets, *(one.source for one in test_sets)], observer)
     records = {one.name: one.records(observer) for one in test_sets}
-    start = load_start(config.model, model, merged.image_shape)
     notes = start.notes + _notes(merged, test_sets, config)
     for note in notes:
         observer.note(note)
-    settings = start.settings(config.train)
-    trainer = make_trainer(settings, model, sum(map(len, merged.data_sets)), image_shape=merged.image_shape)
     run = Run(
         trainer=trainer,
         seed=config.train.seed,
