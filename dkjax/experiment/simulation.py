@@ -111,7 +111,8 @@ def simulate(
     trainers = make_trainers(config, setup, model, starts=loaded)
     starts = {asked: loaded[reading].params for asked, reading in readings.items()}
     notes = [note for start in loaded.values() for note in start.notes]
-    for note in notes + notes_on_keys(config, [arm.kind for arm in config.arms]):
+    notes += notes_on_keys(config, [arm.kind for arm in config.arms])
+    for note in notes:
         observer.note(note)
     experiment = Experiment(config, setup, trainers, starts, observer, profiling)
     with open_workdir(workdir, config):
