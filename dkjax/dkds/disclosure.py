@@ -95,17 +95,18 @@ def _left(scheme: Scheme, image_shape: tuple[int, int, int]) -> list[str]:
 
 
 def _rebuilt(scheme: Scheme, shape: BlockShape) -> list[str]:
-    coloured = [step for step in scheme.transforms if isinstance(step, SortedValues) and step.order_by != "value"]
     if any(
         isinstance(step, SortedValues | NoisyCounts)
         or (isinstance(step, BlockwisePixelPermutation) and step.count(shape) > 1)
         for step in scheme.transforms
     ):
+        colours = [] if scheme.mixes == "channels" else ["thumbnails have the colours of the blocks, too"]
         return [
             "without an order of values that all blocks share, dkjax attack without a key came to SSIM .31 (values "
             "sorted, as anybody can; the mean image has .36) on twenty photographs of 224 px, blocks of 16, nothing at "
-            "its place; small blocks still give thumbnails away, and values that stay at their place were not tried"
-        ] + ["thumbnails have the colours of the blocks, too" for _ in coloured]
+            "its place; small blocks still give thumbnails away, and values that stay at their place were not tried",
+            *colours,
+        ]
     # All blocks share one order of values, which neighbouring pixels betray; then borders put the blocks together.
     if not {type(step) for step in scheme.transforms} <= {
         BlockScrambling,
