@@ -15,6 +15,7 @@ import pytest
 from dkjax.cipher import schemes
 from dkjax.cipher.transforms import BlockScrambling, PixelPermutation
 from dkjax.config import (
+    ExperimentConfig,
     ServerConfig,
     SimulationConfig,
     config_hash,
@@ -486,6 +487,15 @@ def test_hash_is_stable(load):
     assert config_hash(load()) == config_hash(said) == config_hash(reordered)
     minimal = parse_config({"data": {"source": "digits"}, "arms": [{"name": "plain"}]})
     assert re.fullmatch(r"[0-9a-f]{64}", config_hash(minimal))
+
+
+def test_a_setting_that_is_added_later_changes_no_hash():
+    """Until it is set: a run that was stopped goes on from its checkpoint under a version that knows more settings."""
+    later = pydantic.create_model("Later", __base__=ExperimentConfig, added=(int, 3))
+    tree = {"train": {"seed": 3}}
+    today = config_hash(ExperimentConfig.model_validate(tree))
+    assert config_hash(later.model_validate(tree)) == today
+    assert config_hash(later.model_validate(tree | {"added": 4})) != today
 
 
 def leaves(tree: Any, place: tuple = ()) -> list[tuple]:

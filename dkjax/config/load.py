@@ -127,8 +127,14 @@ def asked_for(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config_hash(config: BaseModel) -> str:
-    """SHA-256 of what a configuration asks for (see `asked_for`), 64 hexadecimal digits."""
-    text = json.dumps(asked_for(resolved(config)), sort_keys=True, separators=(",", ":"))
+    """SHA-256 of what a configuration asks for (see `asked_for`), 64 hexadecimal digits.
+
+    Settings at their defaults are left out, so that one which is added later, and not set, changes no hash. What the
+    defaults were is in the resolved configuration beside it.
+    """
+    given = asked_for(config.model_dump(mode="json", exclude_defaults=True))
+    told = {section: values for section, values in given.items() if values != {}}
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
